@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: MIT */
+/* message.c - see message.h. The only file that sees protobuf types. */
+#include "message.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "npumm.pb-c.h"
+
+#define X(name, value, text)                                                                                 \
+        static_assert((int)NPUMM__V1__STATUS__##name == STATUS_##name, "status.h and npumm.proto disagree");
+STATUS_TABLE(X)
+#undef X
+
+static_assert((int)NPUMM__V1__OUTPUT__INT32 == OUTPUT_INT32, "output forms");
+static_assert((int)NPUMM__V1__OUTPUT__INT8 == OUTPUT_INT8, "output forms");
+static_assert((int)NPUMM__V1__OUTPUT__FLOAT32 == OUTPUT_FLOAT32, "output forms");
+static_assert((int)NPUMM__V1__OUTPUT__TILE16_SHIFT7 == OUTPUT_TILE16_SHIFT7, "output forms");
+static_assert((int)NPUMM__V1__ROUNDING__FLOOR == ROUNDING_FLOOR, "rounding");
+static_assert((int)NPUMM__V1__ROUNDING__NEAREST_EVEN == ROUNDING_NEAREST_EVEN, "rounding");
+
+/*
+ * The budget of one unpacked message. Version 1.0's largest takes about 700 bytes; the rest lets a newer peer
+ * send fields that we do not know. A message that wants more (64 KiB of empty unknown fields would take 4 MiB
+ * on the heap) is refused.
+ */
+#define UNPACK_BUDGET_BYTES 16384
+
+struct budget {
+        _Alignas(max_align_t) uint8_t bytes[UNPACK_BUDGET_BYTES];
+        size_t used;
+};
+
+static void *budget_alloc(void *userdata, size_t size)
+{
+        struct budget *budget = userdata;
+        size_t aligned = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+        void *p;
+
+        if (size > sizeof budget->bytes || aligned > sizeof budget->bytes - budget->used)
+                return NULL;
+        p = budget->bytes + budget->used;
+        budget->used += aligned;
+        return p;
+}
+
+/* All of a message goes at once, with the stack frame that holds its budget. */
+static void budget_free(void *userdata, void *p)
+{
+        (void)userdata;
+        (void)p;
+}
+
+/* Unpacks into `budget`; NULL where the bytes are no such message or it wants more than its budget. */
+static void *unpack(const ProtobufCMessageDescriptor *descriptor, const uint8_t *control, size_t n_bytes,
+                    struct budget *budget)
+{
+        ProtobufCAllocator allocator = {.alloc = budget_alloc, .free = budget_free, .allocator_data = budget};
+
+        budget->used = 0;
+        return protobuf_c_message_unpack(descriptor, &allocator, n_bytes, control);
+}
+
+size_t output_elem_bytes(enum output_form form)
+{
+        return form == OUTPUT_INT32 || form == OUTPUT_FLOAT32 ? 4 : 1;
+}
+
+/* ---- the stateless check of a matmul ---- */
+
+/* One operand of the matmul being checked, in the words of its shape. */
+struct extent {
+        const char *name;
+        struct place *place;
+        uint64_t rows, cols;
+        uint64_t elem_bytes;
+};
+
+static bool extent_check(const struct extent *extent, struct fault *fault)
+{
+        struct place *place = extent->place;
+        uint64_t elems, bytes, end;
+
+        if (place->ld_elems == 0)
+                place->ld_elems = extent->cols;
+        if (place->ld_elems < extent->cols)
+                return fault_set(fault, STATUS_INVALID,
+                                 "%s: leading dimension %" PRIu64 " is less than its %" PRIu64 " columns",
+                                 extent->name, place->ld_elems, extent->cols);
+        if (place->offset_bytes % extent->elem_bytes != 0)
+                return fault_set(fault, STATUS_INVALID,
+                                 "%s: offset %" PRIu64 " is not a multiple of its element size %" PRIu64,
+                                 extent->name, place->offset_bytes, extent->elem_bytes);
+        if (!checked_mul(extent->rows - 1, place->ld_elems, &elems) ||
+            !checked_add(elems, extent->cols, &elems) || !checked_mul(elems, extent->elem_bytes, &bytes) ||
+            !checked_add(place->offset_bytes, bytes, &end))
+                return fault_set(fault, STATUS_INVALID,
+                                 "%s: %" PRIu64 " rows at leading dimension %" PRIu64
+                                 " do not fit in 64-bit arithmetic",
+                                 extent->name, extent->rows, place->ld_elems);
+        place->extent_bytes = bytes;
+        return true;
+}
+
+static bool inline_input_check(const struct extent *extent, uint64_t payload_bytes, struct fault *fault)
+{
+        const struct place *place = extent->place;
+
+        /* No overflow: extent_check has added these two. */
+        if (place->arena == 0 && place->offset_bytes + place->extent_bytes > payload_bytes)
+                return fault_set(fault, STATUS_INVALID,
+                                 "%s: bytes %" PRIu64 "..%" PRIu64
+                                 " lie outside the payload of %" PRIu64 " bytes",
+                                 extent->name, place->offset_bytes,
+                                 place->offset_bytes + place->extent_bytes, payload_bytes);
+        return true;
+}
+
+static bool overlap_check(const struct extent *input, const struct place *c, struct fault *fault)
+{
+        const struct place *place = input->place;
+
+        if (c->arena == 0 || place->arena != c->arena)
+                return true;
+        if (place->offset_bytes >= c->offset_bytes + c->extent_bytes ||
+            c->offset_bytes >= place->offset_bytes + place->extent_bytes)
+                return true;
+        return fault_set(fault, STATUS_INVALID,
+                         "C overlaps %s in arena %" PRIu32 ": give the output bytes of its own", input->name,
+                         c->arena);
+}
+
+static bool dims_check(const struct request_matmul *matmul, struct fault *fault)
+{
+        if (matmul->m == 0 || matmul->m > MESSAGE_DIM_MAX)
+                return fault_set(fault, STATUS_INVALID, "M is %" PRIu64 "; it must be 1..%u", matmul->m,
+                                 MESSAGE_DIM_MAX);
+        if (matmul->n == 0 || matmul->n > MESSAGE_DIM_MAX)
+                return fault_set(fault, STATUS_INVALID, "N is %" PRIu64 "; it must be 1..%u", matmul->n,
+                                 MESSAGE_DIM_MAX);
+        if (matmul->k == 0 || matmul->k > MESSAGE_K_MAX)
+                return fault_set(fault, STATUS_INVALID,
+                                 "K is %" PRIu64 "; it must be 1..%u, so that int32 cannot overflow",
+                                 matmul->k, MESSAGE_K_MAX);
+        return true;
+}
+
+static bool form_check(const struct request_matmul *matmul, bool has_vectors, struct fault *fault)
+{
+        if ((unsigned)matmul->form >= OUTPUT_MAX)
+                return fault_set(fault, STATUS_INVALID, "output form %u is unknown; there are 0..%d",
+                                 (unsigned)matmul->form, OUTPUT_MAX - 1);
+        if ((unsigned)matmul->rounding >= ROUNDING_MAX)
+                return fault_set(fault, STATUS_INVALID, "rounding %u is unknown; there are 0..%d",
+                                 (unsigned)matmul->rounding, ROUNDING_MAX - 1);
+        if (matmul->shift > MESSAGE_SHIFT_MAX)
+                return fault_set(fault, STATUS_INVALID, "shift is %" PRIu32 "; it must be 0..%u",
+                                 matmul->shift, MESSAGE_SHIFT_MAX);
+        if (matmul->form != OUTPUT_INT8 && (matmul->shift != 0 || matmul->rounding != ROUNDING_FLOOR))
+                return fault_set(fault, STATUS_INVALID,
+                                 "shift and rounding belong to output form int8 alone");
+        if (matmul->form != OUTPUT_FLOAT32 && has_vectors)
+                return fault_set(fault, STATUS_INVALID,
+                                 "scales and bias belong to output form float32 alone");
+        return true;
+}
+
+/* A vector is given where its extent is not 0; the reader marks it so before the check derives the truth. */
+static bool place_is_given(const struct place *place)
+{
+        return place->extent_bytes != 0;
+}
+
+bool message_check_matmul(struct request_matmul *matmul, uint64_t payload_bytes, struct fault *ret_fault)
+{
+        const bool has_vectors = place_is_given(&matmul->row_scale) || place_is_given(&matmul->col_scale) ||
+                                 place_is_given(&matmul->bias);
+        const uint64_t b_rows = matmul->b_transposed ? matmul->n : matmul->k;
+        const uint64_t b_cols = matmul->b_transposed ? matmul->k : matmul->n;
+        const struct extent inputs[] = {
+                {"A", &matmul->a, matmul->m, matmul->k, 1},
+                {"B", matmul->b_is_weights ? NULL : &matmul->b, b_rows, b_cols, 1},
+                {"row_scale", place_is_given(&matmul->row_scale) ? &matmul->row_scale : NULL, 1, matmul->m, 4},
+                {"col_scale", place_is_given(&matmul->col_scale) ? &matmul->col_scale : NULL, 1, matmul->n, 4},
+                {"bias", place_is_given(&matmul->bias) ? &matmul->bias : NULL, 1, matmul->n, 4},
+        };
+        struct extent output = {"C", &matmul->c, matmul->m, matmul->n, 1};
+        bool any_inline = false;
+
+        if (!dims_check(matmul, ret_fault) || !form_check(matmul, has_vectors, ret_fault))
+                return false;
+        output.elem_bytes = output_elem_bytes(matmul->form);
+        if (!extent_check(&output, ret_fault))
+                return false;
+        if (matmul->c.arena == 0 && (matmul->c.offset_bytes != 0 || matmul->c.ld_elems != matmul->n))
+                return fault_set(ret_fault, STATUS_INVALID,
+                                 "C: inline rows travel adjacent: its offset must be 0 and its leading "
+                                 "dimension 0 or N");
+        for (size_t i = 0; i < ARRAY_SIZE(inputs); i++) {
+                if (!inputs[i].place)
+                        continue;
+                if (!extent_check(&inputs[i], ret_fault) ||
+                    !inline_input_check(&inputs[i], payload_bytes, ret_fault) ||
+                    !overlap_check(&inputs[i], &matmul->c, ret_fault))
+                        return false;
+                any_inline = any_inline || inputs[i].place->arena == 0;
+        }
+        if (payload_bytes > 0 && !any_inline)
+                return fault_set(ret_fault, STATUS_INVALID,
+                                 "a payload of %" PRIu64 " bytes follows, but every operand lies in an arena",
+                                 payload_bytes);
+        return true;
+}
+
+/* ---- requests ---- */
+
+/* Puts what a stranger wrote into a form that is safe in a log line. */
+static void printable_copy(const char *from, char *to, size_t to_bytes)
+{
+        size_t i = 0;
+
+        for (; from[i] != '\0' && i + 1 < to_bytes; i++)
+                to[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : '?';
+        to[i] = '\0';
+}
+
+static bool hello_read(const void *message, uint64_t payload_bytes, struct request *request,
+                       struct fault *fault)
+{
+        const Npumm__V1__Hello *hello = message;
+
+        (void)payload_bytes;
+        if (strlen(hello->client_name) > MESSAGE_CLIENT_NAME_MAX)
+                return fault_set(fault, STATUS_INVALID, "client_name is %zu bytes long; it may have %u",
+                                 strlen(hello->client_name), MESSAGE_CLIENT_NAME_MAX);
+        request->hello.version_minor = hello->version_minor;
+        request->hello.features = hello->features;
+        printable_copy(hello->client_name, request->hello.client_name, sizeof request->hello.client_name);
+        return true;
+}
+
+static bool arena_create_read(const void *message, uint64_t payload_bytes, struct request *request,
+                              struct fault *fault)
+{
+        const Npumm__V1__ArenaCreate *create = message;
+
+        (void)payload_bytes;
+        if (create->size_bytes == 0)
+                return fault_set(fault, STATUS_INVALID, "size_bytes is 0; an arena has at least one byte");
+        request->arena_create.size_bytes = create->size_bytes;
+        return true;
+}
+
+static bool arena_release_read(const void *message, uint64_t payload_bytes, struct request *request,
+                               struct fault *fault)
+{
+        const Npumm__V1__ArenaRelease *release = message;
+
+        (void)payload_bytes;
+        (void)fault;
+        request->arena_release.arena = release->arena; /* whether it exists, the session knows */
+        return true;
+}
+
+static struct place place_of(const Npumm__V1__Operand *operand)
+{
+        return (struct place){
+                .arena = operand->arena,
+                .offset_bytes = operand->offset_bytes,
+                .ld_elems = operand->ld_elems,
+                .extent_bytes = 1, /* given; the check derives the number */
+        };
+}
+
+static bool vector_read(const char *name, const Npumm__V1__Operand *operand, struct place *ret_place,
+                        struct fault *fault)
+{
+        if (!operand)
+                return true;
+        if (operand->ld_elems != 0)
+                return fault_set(fault, STATUS_INVALID, "%s is a vector: its leading dimension must be 0",
+                                 name);
+        *ret_place = place_of(operand);
+        return true;
+}
+
+static bool matmul_read(const void *message, uint64_t payload_bytes, struct request *request,
+                        struct fault *fault)
+{
+        const Npumm__V1__Matmul *from = message;
+        struct request_matmul *matmul = &request->matmul;
+
+        if (!from->a || !from->c)
+                return fault_set(fault, STATUS_INVALID, "operand %s is missing", from->a ? "C" : "A");
+        *matmul = (struct request_matmul){
+                .m = from->m,
+                .k = from->k,
+                .n = from->n,
+                .a = place_of(from->a),
+                .b_transposed = from->b_transposed,
+                .c = place_of(from->c),
+                .form = (enum output_form)from->output,
+                .shift = from->shift,
+                .rounding = (enum rounding)from->rounding,
+        };
+        switch (from->b_from_case) {
+        case NPUMM__V1__MATMUL__B_FROM_B:
+                matmul->b = place_of(from->b);
+                break;
+        case NPUMM__V1__MATMUL__B_FROM_WEIGHTS:
+                matmul->b_is_weights = true;
+                matmul->weights = from->weights;
+                break;
+        case NPUMM__V1__MATMUL__B_FROM__NOT_SET:
+        default:
+                return fault_set(fault, STATUS_INVALID, "B is missing: give an operand or a weights handle");
+        }
+        return vector_read("row_scale", from->row_scale, &matmul->row_scale, fault) &&
+               vector_read("col_scale", from->col_scale, &matmul->col_scale, fault) &&
+               vector_read("bias", from->bias, &matmul->bias, fault) &&
+               message_check_matmul(matmul, payload_bytes, fault);
+}
+
+typedef bool (*request_read_fn)(const void *message, uint64_t payload_bytes, struct request *request,
+                                struct fault *fault);
+
+/* NULL descriptor: the control part is empty. */
+static const struct request_kind {
+        enum frame_type type;
+        const ProtobufCMessageDescriptor *descriptor;
+        request_read_fn read;
+} request_kinds[] = {
+        {FRAME_HELLO, &npumm__v1__hello__descriptor, hello_read},
+        {FRAME_ARENA_CREATE, &npumm__v1__arena_create__descriptor, arena_create_read},
+        {FRAME_ARENA_RELEASE, &npumm__v1__arena_release__descriptor, arena_release_read},
+        {FRAME_MATMUL, &npumm__v1__matmul__descriptor, matmul_read},
+        {FRAME_CANCEL, NULL, NULL},
+        {FRAME_STATUS, NULL, NULL},
+        {FRAME_PING, NULL, NULL},
+};
+
+bool message_read_request(const struct frame_header *header, const uint8_t *control,
+                          struct request *ret_request, struct fault *ret_fault)
+{
+        const struct request_kind *kind = request_kinds;
+        struct budget budget;
+        const void *message;
+
+        while (kind->type != header->type) {
+                kind++;
+                assert(kind < request_kinds + ARRAY_SIZE(request_kinds)); /* the decoder let it through */
+        }
+        *ret_request = (struct request){.type = kind->type, .id = header->request_id};
+        if (!kind->descriptor) {
+                if (header->control_bytes != 0)
+                        return fault_set(ret_fault, STATUS_PROTOCOL, "%s takes no control part, but has %u bytes",
+                                         frame_type_name(kind->type), header->control_bytes);
+                return true;
+        }
+        message = unpack(kind->descriptor, control, header->control_bytes, &budget);
+        if (!message)
+                return fault_set(ret_fault, STATUS_PROTOCOL,
+                                 "the control part of %s (%u bytes) is not a valid message",
+                                 frame_type_name(kind->type), header->control_bytes);
+        return kind->read(message, header->payload_bytes, ret_request, ret_fault);
+}
+
+static void place_write(const struct place *place, Npumm__V1__Operand *ret_operand)
+{
+        npumm__v1__operand__init(ret_operand);
+        ret_operand->arena = place->arena;
+        ret_operand->offset_bytes = place->offset_bytes;
+        ret_operand->ld_elems = place->ld_elems;
+}
+
+/* Vectors have no leading dimension on the wire. */
+static Npumm__V1__Operand *vector_write(const struct place *place, Npumm__V1__Operand *storage)
+{
+        if (!place_is_given(place))
+                return NULL;
+        place_write(place, storage);
+        storage->ld_elems = 0;
+        return storage;
+}
+
+static size_t matmul_write(const struct request_matmul *matmul, uint8_t *ret_control)
+{
+        Npumm__V1__Matmul to = NPUMM__V1__MATMUL__INIT;
+        Npumm__V1__Operand a, b, c, row_scale, col_scale, bias;
+
+        place_write(&matmul->a, &a);
+        place_write(&matmul->c, &c);
+        to.m = matmul->m;
+        to.k = matmul->k;
+        to.n = matmul->n;
+        to.a = &a;
+        if (matmul->b_is_weights) {
+                to.b_from_case = NPUMM__V1__MATMUL__B_FROM_WEIGHTS;
+                to.weights = matmul->weights;
+        } else {
+                place_write(&matmul->b, &b);
+                to.b_from_case = NPUMM__V1__MATMUL__B_FROM_B;
+                to.b = &b;
+        }
+        to.b_transposed = matmul->b_transposed;
+        to.c = &c;
+        to.output = (Npumm__V1__Output)matmul->form;
+        to.shift = matmul->shift;
+        to.rounding = (Npumm__V1__Rounding)matmul->rounding;
+        to.row_scale = vector_write(&matmul->row_scale, &row_scale);
+        to.col_scale = vector_write(&matmul->col_scale, &col_scale);
+        to.bias = vector_write(&matmul->bias, &bias);
+        return npumm__v1__matmul__pack(&to, ret_control);
+}
+
+size_t message_write_request(const struct request *request, uint8_t ret_control[MESSAGE_WRITE_MAX])
+{
+        switch (request->type) {
+        case FRAME_HELLO: {
+                Npumm__V1__Hello to = NPUMM__V1__HELLO__INIT;
+                char name[MESSAGE_CLIENT_NAME_MAX + 1];
+
+                memcpy(name, request->hello.client_name, sizeof name);
+                to.version_minor = request->hello.version_minor;
+                to.features = request->hello.features;
+                to.client_name = name;
+                return npumm__v1__hello__pack(&to, ret_control);
+        }
+        case FRAME_ARENA_CREATE: {
+                Npumm__V1__ArenaCreate to = NPUMM__V1__ARENA_CREATE__INIT;
+
+                to.size_bytes = request->arena_create.size_bytes;
+                return npumm__v1__arena_create__pack(&to, ret_control);
+        }
+        case FRAME_ARENA_RELEASE: {
+                Npumm__V1__ArenaRelease to = NPUMM__V1__ARENA_RELEASE__INIT;
+
+                to.arena = request->arena_release.arena;
+                return npumm__v1__arena_release__pack(&to, ret_control);
+        }
+        case FRAME_MATMUL:
+                return matmul_write(&request->matmul, ret_control);
+        default:
+                return 0;
+        }
+}
+
+/* ---- replies ---- */
+
+static const char *text_keep(const char *from, char to[FAULT_TEXT_MAX])
+{
+        printable_copy(from, to, FAULT_TEXT_MAX);
+        return to;
+}
+
+static bool welcome_read(const void *message, struct message_text *text, struct reply *reply)
+{
+        const Npumm__V1__Welcome *welcome = message;
+
+        if (!welcome->limits)
+                return false;
+        reply->welcome = (struct reply_welcome){
+                .version_minor = welcome->version_minor,
+                .features = welcome->features,
+                .daemon_version = text_keep(welcome->daemon_version, text->text[0]),
+                .backend = text_keep(welcome->backend, text->text[1]),
+                .limits =
+                        {
+                                .control_bytes = welcome->limits->control_bytes,
+                                .payload_bytes = welcome->limits->payload_bytes,
+                                .arena_bytes = welcome->limits->arena_bytes,
+                                .arenas = welcome->limits->arenas,
+                                .uid_bytes = welcome->limits->uid_bytes,
+                                .jobs = welcome->limits->jobs,
+                        },
+        };
+        return true;
+}
+
+static bool arena_created_read(const void *message, struct message_text *text, struct reply *reply)
+{
+        const Npumm__V1__ArenaCreated *created = message;
+
+        (void)text;
+        reply->arena_created.arena = created->arena;
+        reply->arena_created.size_bytes = created->size_bytes;
+        return created->arena != 0 && created->size_bytes != 0;
+}
+
+static bool rows_read(const void *message, struct message_text *text, struct reply *reply)
+{
+        const Npumm__V1__Rows *rows = message;
+
+        (void)text;
+        reply->rows.first_row = rows->first_row;
+        reply->rows.rows = rows->rows;
+        return true;
+}
+
+static bool outcome_read(const void *message, struct message_text *text, struct reply *reply)
+{
+        const Npumm__V1__Outcome *outcome = message;
+        const unsigned status = (unsigned)outcome->status;
+
+        reply->outcome.status = status < STATUS_MAX ? (enum status)status : STATUS_MAX;
+        reply->outcome.text = text_keep(outcome->text, text->text[0]);
+        return true;
+}
+
+typedef bool (*reply_read_fn)(const void *message, struct message_text *text, struct reply *reply);
+
+static const struct reply_kind {
+        enum frame_type type;
+        const ProtobufCMessageDescriptor *descriptor;
+        reply_read_fn read;
+} reply_kinds[] = {
+        {FRAME_WELCOME, &npumm__v1__welcome__descriptor, welcome_read},
+        {FRAME_ARENA_CREATED, &npumm__v1__arena_created__descriptor, arena_created_read},
+        {FRAME_ARENA_RELEASED, NULL, NULL},
+        {FRAME_ROWS, &npumm__v1__rows__descriptor, rows_read},
+        {FRAME_DONE, &npumm__v1__outcome__descriptor, outcome_read},
+        {FRAME_STATUS_REPORT, NULL, NULL},
+        {FRAME_PONG, NULL, NULL},
+        {FRAME_ERROR, &npumm__v1__outcome__descriptor, outcome_read},
+        {FRAME_BYE, &npumm__v1__outcome__descriptor, outcome_read},
+};
+
+bool message_read_reply(const struct frame_header *header, const uint8_t *control, struct message_text *text,
+                        struct reply *ret_reply)
+{
+        const struct reply_kind *kind = reply_kinds;
+        struct budget budget;
+        const void *message;
+
+        while (kind->type != header->type) {
+                kind++;
+                assert(kind < reply_kinds + ARRAY_SIZE(reply_kinds)); /* the decoder let it through */
+        }
+        *ret_reply = (struct reply){.type = kind->type, .id = header->request_id};
+        if (!kind->descriptor)
+                return header->control_bytes == 0;
+        message = unpack(kind->descriptor, control, header->control_bytes, &budget);
+        return message && kind->read(message, text, ret_reply);
+}
+
+static size_t welcome_write(const struct reply_welcome *welcome, uint8_t *ret_control)
+{
+        Npumm__V1__Welcome to = NPUMM__V1__WELCOME__INIT;
+        Npumm__V1__Limits limits = NPUMM__V1__LIMITS__INIT;
+        char daemon_version[FAULT_TEXT_MAX], backend[FAULT_TEXT_MAX];
+
+        printable_copy(welcome->daemon_version, daemon_version, sizeof daemon_version);
+        printable_copy(welcome->backend, backend, sizeof backend);
+        limits.control_bytes = welcome->limits.control_bytes;
+        limits.payload_bytes = welcome->limits.payload_bytes;
+        limits.arena_bytes = welcome->limits.arena_bytes;
+        limits.arenas = welcome->limits.arenas;
+        limits.uid_bytes = welcome->limits.uid_bytes;
+        limits.jobs = welcome->limits.jobs;
+        to.version_minor = welcome->version_minor;
+        to.features = welcome->features;
+        to.daemon_version = daemon_version;
+        to.backend = backend;
+        to.limits = &limits;
+        return npumm__v1__welcome__pack(&to, ret_control);
+}
+
+static size_t outcome_write(const struct reply_outcome *outcome, uint8_t *ret_control)
+{
+        Npumm__V1__Outcome to = NPUMM__V1__OUTCOME__INIT;
+        char text[FAULT_TEXT_MAX];
+
+        printable_copy(outcome->text ? outcome->text : "", text, sizeof text);
+        to.status = (Npumm__V1__Status)outcome->status;
+        to.text = text;
+        return npumm__v1__outcome__pack(&to, ret_control);
+}
+
+size_t message_write_reply(const struct reply *reply, uint8_t ret_control[MESSAGE_WRITE_MAX])
+{
+        switch (reply->type) {
+        case FRAME_WELCOME:
+                return welcome_write(&reply->welcome, ret_control);
+        case FRAME_ARENA_CREATED: {
+                Npumm__V1__ArenaCreated to = NPUMM__V1__ARENA_CREATED__INIT;
+
+                to.arena = reply->arena_created.arena;
+                to.size_bytes = reply->arena_created.size_bytes;
+                return npumm__v1__arena_created__pack(&to, ret_control);
+        }
+        case FRAME_ROWS: {
+                Npumm__V1__Rows to = NPUMM__V1__ROWS__INIT;
+
+                to.first_row = reply->rows.first_row;
+                to.rows = reply->rows.rows;
+                return npumm__v1__rows__pack(&to, ret_control);
+        }
+        case FRAME_DONE:
+        case FRAME_ERROR:
+        case FRAME_BYE:
+                return outcome_write(&reply->outcome, ret_control);
+        default:
+                return 0;
+        }
+}
