@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * npumm.h - the client library of npumatmuld: whole int8 matmul jobs to the daemon, exact products back.
+ *
+ *     struct npumm_client *client;
+ *     int8_t *a, *b;
+ *     int32_t *c;
+ *
+ *     npumm_connect(NULL, &client, NULL);
+ *     npumm_alloc(client, m * k, (void **)&a);             arena memory: the daemon reads it in place
+ *     ...
+ *     struct npumm_matmul job = {.size = sizeof job, .m = m, .k = k, .n = n, .a = a, .b = b, .c = c};
+ *     r = npumm_matmul(client, &job);                      0: c holds the product
+ *     npumm_close(client);
+ *
+ * Results. Every int function returns 0, or a negative errno when this process, the socket or the connection
+ * failed, or a positive enum npumm_status when the daemon said no. npumm_text() has the line that says what,
+ * where and what to do. Output parameters are the last ones, named ret_*, and untouched on failure.
+ *
+ * Threads. A client is used by one thread at a time; the library takes no locks. Different clients share
+ * nothing. The library has no threads, no globals, no signal handlers, and never writes to stdout or stderr.
+ *
+ * Fork. A client belongs to the process that connected it. In a child only npumm_close() may be called on it
+ * (it frees without a word to the daemon); every other call returns -EPERM. Connect again in the child.
+ *
+ * Callbacks run only inside npumm_dispatch() and the blocking calls (npumm_matmul, npumm_ping,
+ * npumm_daemon_status), on the calling thread, never inside npumm_submit. In a callback one may submit, cancel,
+ * alloc and free; dispatching and blocking calls return -EDEADLK there, and npumm_close() must not be called.
+ *
+ * Versions. Library and daemon agree on a protocol version when they connect. Minor versions mix freely. When
+ * major versions differ npumm_connect() returns NPUMM_VERSION and its text names both; nothing was done.
+ *
+ * A lost connection. Every outstanding job ends once, with the reason: -ECONNRESET when the daemon stopped or
+ * died, the errno of a failure on this side, or the status that the daemon gave as it hung up (NPUMM_PROTOCOL,
+ * ...). The call that finds out returns the same, later ones -ENOTCONN, but for npumm_free, npumm_text and
+ * npumm_close. Memory from npumm_alloc() stays mapped until npumm_close(). A matmul has no side effects:
+ * submitting it again elsewhere is safe.
+ */
+#ifndef NPUMM_H
+#define NPUMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where the daemon listens unless $NPUMM_SOCKET or the options say otherwise. */
+#define NPUMM_SOCKET_DEFAULT "/run/npumatmul/npumatmul.sock"
+
+/* The largest K: 131,071 * 128 * 128 < 2^31, so that an int32 accumulator cannot overflow. */
+#define NPUMM_K_MAX 131071u
+
+/* Room for any text of the library, its terminating 0 included. */
+#define NPUMM_TEXT_MAX 256
+
+/* One connection to the daemon, with its arenas and jobs. */
+struct npumm_client;
+
+/* Positive results. The values are those of the protocol. */
+enum npumm_status {
+        NPUMM_OK = 0,
+        NPUMM_INVALID = 1,      /* the request makes no sense; the text says which field */
+        NPUMM_NOT_FOUND = 2,    /* no such arena or weights on this connection */
+        NPUMM_BUSY = 3,         /* a limit is reached; the text names it */
+        NPUMM_DEADLINE = 4,     /* the deadline could not be kept */
+        NPUMM_CANCELLED = 5,    /* the job was cancelled before it ended */
+        NPUMM_DEVICE_ERROR = 6, /* the device failed and no other could do it */
+        NPUMM_INTERNAL = 7,     /* the daemon failed */
+        NPUMM_PROTOCOL = 8,     /* one side broke the protocol; the connection is gone */
+        NPUMM_VERSION = 9,      /* the major protocol versions differ; the text names both */
+        NPUMM_TOO_BIG = 10,     /* inline operands over the daemon's limit: leave NPUMM_INLINE out */
+};
+
+/* Plain words for any result of this library: a status, a negative errno, or 0. Never NULL; static storage. */
+const char *npumm_strerror(int result);
+
+/* ---- connecting ---- */
+
+struct npumm_connect_options {
+        size_t size;             /* sizeof(struct npumm_connect_options): which fields the caller knows */
+        const char *socket_path; /* NULL: $NPUMM_SOCKET, else NPUMM_SOCKET_DEFAULT */
+        const char *client_name; /* shown in the daemon's log; NULL: none. At most 64 bytes are used */
+        int timeout_ms;          /* for connecting and the daemon's welcome; 0: 10,000 */
+};
+
+/*
+ * Connects and waits for the daemon's welcome. `options` may be NULL. `ret_text` (NPUMM_TEXT_MAX bytes, or NULL)
+ * gets the line that explains a failure. The caller owns the client and ends it with npumm_close().
+ * Errors: -ENOENT, -ECONNREFUSED (no daemon there), -EACCES (not allowed to connect), -ETIMEDOUT, ...;
+ * NPUMM_VERSION, NPUMM_BUSY (too many connections), NPUMM_PROTOCOL (something else listens there).
+ */
+int npumm_connect(const struct npumm_connect_options *options, struct npumm_client **ret_client, char *ret_text);
+
+/*
+ * Ends the connection and frees everything: outstanding jobs are dropped without their callbacks, memory from
+ * npumm_alloc() is unmapped. NULL is allowed. Never inside a callback: there it does nothing.
+ */
+void npumm_close(struct npumm_client *client);
+
+/* The line that explains the last failure of a call on this client; "" before the first. Valid until the next. */
+const char *npumm_text(const struct npumm_client *client);
+
+/* What the daemon said when it welcomed us. Valid as long as the client. */
+struct npumm_info {
+        const char *daemon_version;
+        const char *backend;        /* "cpu", ... */
+        uint64_t arena_bytes_max;   /* one arena, and so one npumm_alloc() */
+        uint64_t uid_bytes_max;     /* all arenas and inline operands of this user */
+        uint64_t inline_bytes_max;  /* inline operands of one job */
+        uint32_t jobs_max;          /* outstanding jobs of this connection */
+};
+const struct npumm_info *npumm_info(const struct npumm_client *client);
+
+/* ---- memory ---- */
+
+/*
+ * Memory in an arena that the daemon shares: operands there are read, and products written, in place. Aligned
+ * to 64 bytes, contents undefined. The library gets arenas from the daemon as needed and gives empty ones back.
+ * May wait for the daemon (at most 10 s), also in a callback. Errors: NPUMM_BUSY (a limit), NPUMM_INVALID
+ * (0 bytes), -ENOMEM.
+ */
+int npumm_alloc(struct npumm_client *client, size_t size_bytes, void **ret_memory);
+
+/* Gives memory back; NULL is allowed. Only when no outstanding job uses it. What npumm_alloc() did not hand out is
+ * left alone. */
+void npumm_free(struct npumm_client *client, void *memory);
+
+/* ---- jobs ---- */
+
+enum npumm_output {
+        NPUMM_OUTPUT_INT32 = 0,     /* c is int32_t: the exact sum */
+        NPUMM_OUTPUT_INT8 = 1,      /* c is int8_t: saturate(round(sum * 2^-shift)) */
+        NPUMM_OUTPUT_FLOAT32 = 2,   /* c is float: ((float)sum * row_scale[m]) * col_scale[n] + bias[n], each
+                                       step rounded to float: the same bits on every device */
+        NPUMM_OUTPUT_TILE16_SHIFT7 = 3, /* c is int8_t: what a 16x16x16 tile kernel gives that shifts right by 7
+                                           and clamps each 16-deep partial sum, then clamps their sum */
+};
+
+enum npumm_rounding {
+        NPUMM_ROUNDING_FLOOR = 0, /* towards minus infinity: an arithmetic shift */
+        NPUMM_ROUNDING_NEAREST_EVEN = 1,
+};
+
+enum npumm_matmul_flags {
+        NPUMM_B_TRANSPOSED = 1 << 0, /* b is stored N x K */
+        NPUMM_INLINE = 1 << 1,       /* send operands and product through the socket, not through arenas */
+};
+
+/*
+ * C[m x n] = output(A[m x k] . B[k x n]), all row-major; `ld*` are elements from one row to the next, 0 where
+ * rows are adjacent. Any pointer will do: memory from npumm_alloc() is used in place, other memory is copied
+ * into the library's arena and back. C must not overlap an input.
+ * The struct itself may go when the call returns; the memory it points to must stay, inputs unchanged, until
+ * the job is done. Pointers must be aligned to their element size.
+ */
+struct npumm_matmul {
+        size_t size; /* sizeof(struct npumm_matmul): which fields the caller knows */
+        uint64_t m, k, n;
+        const int8_t *a; /* m x k */
+        uint64_t lda;
+        const int8_t *b; /* k x n, or n x k with NPUMM_B_TRANSPOSED */
+        uint64_t ldb;
+        void *c; /* m x n elements of `output` */
+        uint64_t ldc;
+        enum npumm_output output;
+        uint32_t shift;               /* INT8 only: 0..31 */
+        enum npumm_rounding rounding; /* INT8 only */
+        uint32_t flags;               /* enum npumm_matmul_flags */
+        const float *row_scale;       /* FLOAT32 only: m of them, or NULL */
+        const float *col_scale;       /* n, or NULL */
+        const float *bias;            /* n, or NULL */
+};
+
+/* Rows first_row .. first_row + rows - 1 of C are final; each row is reported once, in any order of ranges. */
+typedef void (*npumm_rows_fn)(struct npumm_client *client, uint64_t job, uint64_t first_row, uint64_t rows,
+                              void *userdata);
+
+/*
+ * The job is over, exactly once: `result` is 0, an npumm_status or -errno, and npumm_text(client) explains it
+ * during the call. From now on nobody touches its memory.
+ */
+typedef void (*npumm_done_fn)(struct npumm_client *client, uint64_t job, int result, void *userdata);
+
+/*
+ * Sends a job and returns; never waits for the product. It may wait for the daemon when the library needs a new
+ * arena for ordinary pointers. What the socket does not take at once goes out in later calls of npumm_dispatch().
+ * `rows_fn` and `done_fn` may be NULL. Errors: NPUMM_INVALID at once for what makes no sense (nothing was sent),
+ * NPUMM_BUSY when npumm_info::jobs_max jobs are outstanding, NPUMM_TOO_BIG; a job refused by the daemon ends
+ * through done_fn.
+ */
+int npumm_submit(struct npumm_client *client, const struct npumm_matmul *matmul, npumm_rows_fn rows_fn,
+                 npumm_done_fn done_fn, void *userdata, uint64_t *ret_job);
+
+/*
+ * Asks the daemon to drop a job. The job still ends through done_fn, with NPUMM_CANCELLED or, if it was faster,
+ * with 0. Errors: NPUMM_NOT_FOUND (no such job is outstanding).
+ */
+int npumm_cancel(struct npumm_client *client, uint64_t job);
+
+/* Jobs that have been submitted and are not done. */
+size_t npumm_outstanding(const struct npumm_client *client);
+
+/* Submits and waits. Callbacks of other jobs run meanwhile. */
+int npumm_matmul(struct npumm_client *client, const struct npumm_matmul *matmul);
+
+/* ---- event loop ---- */
+
+/*
+ * A file descriptor that is readable when npumm_dispatch() has work, whichever direction that work is in. Watch
+ * it for input only; do not read it. It stays the same for the life of the client.
+ */
+int npumm_fd(const struct npumm_client *client);
+
+/*
+ * Waits at most `timeout_ms` (0: not at all; -1: for ever) for something to happen, sends and receives what is
+ * possible without waiting, and runs the callbacks. Returns 0 also when nothing happened, or a signal came. Once
+ * the connection is lost, and the callbacks of all outstanding jobs have run, it returns the reason, then -ENOTCONN.
+ * Errors: these, and -EDEADLK inside a callback.
+ */
+int npumm_dispatch(struct npumm_client *client, int timeout_ms);
+
+/* ---- the daemon ---- */
+
+/* Goes to the daemon and back; `ret_ns` (or NULL) is how long that took. -ETIMEDOUT after 10 s, as below. */
+int npumm_ping(struct npumm_client *client, uint64_t *ret_ns);
+
+/* The daemon's state as one JSON object (keys: npumm-client(1)). The caller frees it with free(). */
+int npumm_daemon_status(struct npumm_client *client, char **ret_json);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* arena.c - see arena.h. */
+#include "daemon/arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; glibc learnt it later */
+#endif
+
+static int memfd_open(void)
+{
+        const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+        int fd = memfd_create("npumm-arena", flags | MFD_NOEXEC_SEAL);
+
+        if (fd < 0 && errno == EINVAL) /* a kernel that does not know NOEXEC_SEAL */
+                fd = memfd_create("npumm-arena", flags);
+        return fd < 0 ? -errno : fd;
+}
+
+/* Takes size_bytes whole pages and seals them; ret_fd is the caller's. */
+static int memory_open(uint64_t size_bytes, int *ret_fd, uint8_t **ret_memory)
+{
+        _cleanup_(closep) int fd = memfd_open();
+        void *memory;
+
+        if (fd < 0)
+                return fd;
+        if (ftruncate(fd, (off_t)size_bytes) < 0)
+                return -errno;
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+                return -errno;
+        memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (memory == MAP_FAILED)
+                return -errno;
+        *ret_memory = memory;
+        *ret_fd = steal_fd(&fd);
+        return 0;
+}
+
+int arena_new(struct arena_set *set, uid_t uid, uint64_t size_bytes, struct arena **ret_arena)
+{
+        _cleanup_(freep) struct arena *arena = NULL;
+        struct quota_charge charge = {0};
+        uint64_t whole_bytes;
+        int r;
+
+        if (!checked_align(size_bytes, (uint64_t)sysconf(_SC_PAGESIZE), &whole_bytes) ||
+            whole_bytes > INT64_MAX)
+                return -EFBIG;
+        arena = calloc(1, sizeof *arena);
+        if (!arena)
+                return -ENOMEM;
+        r = quota_charge(set->quota, uid, QUOTA_BYTES, whole_bytes, &charge);
+        if (r != 0)
+                return r;
+        r = memory_open(whole_bytes, &arena->fd, &arena->memory);
+        if (r < 0) {
+                quota_discharge(&charge);
+                return r;
+        }
+        arena->set = set;
+        arena->refs = 1;
+        arena->size_bytes = whole_bytes;
+        arena->charge = charge;
+        set->n_arenas++;
+        *ret_arena = steal(&arena);
+        return 0;
+}
+
+struct arena *arena_ref(struct arena *arena)
+{
+        assert(arena->refs > 0);
+        arena->refs++;
+        return arena;
+}
+
+/* On the pool. Punching works under the seals (they forbid only a change of size) and frees every page, also
+ * those that a client still maps. */
+static void arena_end_work(uv_work_t *work)
+{
+        struct arena *arena = container_of(work, struct arena, end_work);
+
+        (void)fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)arena->size_bytes);
+        (void)munmap(arena->memory, arena->size_bytes);
+        (void)close(arena->fd);
+}
+
+static void arena_end_done(uv_work_t *work, int status)
+{
+        struct arena *arena = container_of(work, struct arena, end_work);
+
+        (void)status; /* never cancelled */
+        quota_discharge(&arena->charge);
+        arena->set->n_arenas--;
+        if (arena->gone_fn)
+                arena->gone_fn(arena->gone_userdata);
+        free(arena);
+}
+
+struct arena *arena_unref(struct arena *arena)
+{
+        int r;
+
+        if (!arena)
+                return NULL;
+        assert(arena->refs > 0);
+        if (--arena->refs > 0)
+                return NULL;
+        r = uv_queue_work(arena->set->loop, &arena->end_work, arena_end_work, arena_end_done);
+        assert(r == 0); /* fails only without a function to run */
+        return NULL;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arena.h - sealed shared memory that operands live in.
+ *
+ * Role:   the daemon makes every arena, so that its size, seals and accounting are known by construction: no
+ *         client can shrink it under us (SIGBUS) or pass a file of another kind. Inline operands are staged in
+ *         an arena of the same kind, one a job, which is simply never handed out.
+ * Thread: loop. The end of an arena (punching out and unmapping take tens of milliseconds for gigabytes) runs
+ *         on libuv's pool, which then owns it alone.
+ * Owns:   the memfd, the mapping, the charge for the whole size.
+ * Never:  grows; holds anything that decides anything (shapes, offsets, handles).
+ *
+ * References: one by the client's handle, one by each job with an operand here, one by each reply that still
+ * carries bytes from here. A client keeps its own mapping after release, so the last reference does not free
+ * the pages by itself: they are punched out first, and only then is the uid discharged.
+ */
+#ifndef DAEMON_ARENA_H
+#define DAEMON_ARENA_H
+
+#include "daemon/quota.h"
+
+#include <uv.h>
+
+/* What the arenas of one daemon share; owned by the daemon. */
+struct arena_set {
+        uv_loop_t *loop;     /* borrowed: outlives all arenas */
+        struct quota *quota; /* borrowed: same */
+        size_t n_arenas;     /* alive, those on the way out included */
+};
+
+typedef void (*arena_gone_fn)(void *userdata);
+
+struct arena {
+        struct arena_set *set; /* borrowed: outlives all arenas */
+        unsigned refs;
+        int fd;          /* owned */
+        uint8_t *memory; /* owned mapping of the whole arena, read and write */
+        uint64_t size_bytes;
+        struct quota_charge charge;
+        arena_gone_fn gone_fn; /* on the loop, once the pages are free and the charge is gone; or NULL */
+        void *gone_userdata;
+        uv_work_t end_work;
+};
+
+/*
+ * Makes an arena of `size_bytes`, rounded up to whole pages, charged to `uid`; the caller gets the one reference.
+ * Contents are zero. Returns 0, -errno, or QUOTA_E_*.
+ */
+int arena_new(struct arena_set *set, uid_t uid, uint64_t size_bytes, struct arena **ret_arena);
+
+struct arena *arena_ref(struct arena *arena);
+
+/* Returns NULL; NULL is allowed. */
+struct arena *arena_unref(struct arena *arena);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* config.c - see config.h. */
+#include "daemon/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <stdarg.h>
+
+#include "daemon/device.h"
+#include "daemon/version.h"
+
+#define SECTION "npumatmuld"
+
+#define DEFAULT_BACKEND   "auto"
+#define DEFAULT_LOG_LEVEL LOG_LEVEL_INFO
+
+enum unit { PLAIN = 0, BYTES };
+
+static const struct number {
+        const char *key;
+        enum unit unit;
+        size_t offset; /* in struct config */
+        uint64_t standard, least, most;
+        const char *text;
+} numbers[] = {
+#define X(field, key, unit, standard, least, most, text)                                                     \
+        {key, unit, offsetof(struct config, field), standard, least, most, text},
+        CONFIG_NUMBERS(X)
+#undef X
+};
+
+static uint64_t *number_of(struct config *config, const struct number *number)
+{
+        return (uint64_t *)(void *)((char *)config + number->offset);
+}
+
+/* Index of `name` in a NULL-terminated list; -1: not there. */
+static int name_find(const char *const names[], const char *name)
+{
+        for (int i = 0; names[i]; i++)
+                if (strcmp(names[i], name) == 0)
+                        return i;
+        return -1;
+}
+
+int config_init(struct config *config)
+{
+        *config = (struct config){
+                .socket_path = strdup(DAEMON_SOCKET_PATH),
+                .backend = strdup(DEFAULT_BACKEND),
+                .log_level = DEFAULT_LOG_LEVEL,
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+                *number_of(config, &numbers[i]) = numbers[i].standard;
+        if (config->socket_path && config->backend)
+                return 0;
+        config_deinit(config);
+        return -ENOMEM;
+}
+
+void config_deinit(struct config *config)
+{
+        free(config->socket_path);
+        free(config->backend);
+        *config = (struct config){0};
+}
+
+static int invalid(char ret_error[CONFIG_ERROR_MAX], const char *format, ...) _printf_(2, 3);
+static int invalid(char ret_error[CONFIG_ERROR_MAX], const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(ret_error, CONFIG_ERROR_MAX, format, args);
+        va_end(args);
+        return CONFIG_E_INVALID;
+}
+
+static int string_set(char **string, const char *value)
+{
+        char *copy = strdup(value);
+
+        if (!copy)
+                return -ENOMEM;
+        free(*string);
+        *string = copy;
+        return 0;
+}
+
+/* Decimal digits, and for bytes perhaps K, M or G; false for anything else, or what does not fit in 64 bits. */
+static bool number_parse(const char *text, enum unit unit, uint64_t *ret_value)
+{
+        const char *suffixes = unit == BYTES ? "KMG" : "";
+        const char *suffix;
+        uint64_t value;
+        char *end;
+
+        if (!isdigit((unsigned char)text[0]))
+                return false;
+        errno = 0;
+        value = strtoull(text, &end, 10);
+        if (errno != 0)
+                return false;
+        if (*end != '\0') {
+                suffix = strchr(suffixes, *end);
+                if (!suffix || end[1] != '\0')
+                        return false;
+                for (const char *s = suffixes; s <= suffix; s++)
+                        if (!checked_mul(value, 1024, &value))
+                                return false;
+        }
+        *ret_value = value;
+        return true;
+}
+
+static int number_set(struct config *config, const char *key, const char *value,
+                      char ret_error[CONFIG_ERROR_MAX])
+{
+        for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+                const struct number *number = &numbers[i];
+                uint64_t parsed;
+
+                if (strcmp(number->key, key) != 0)
+                        continue;
+                if (!number_parse(value, number->unit, &parsed) || parsed < number->least || parsed > number->most)
+                        return invalid(ret_error, "%s: \"%.40s\" is not a number from %" PRIu64 " to %" PRIu64,
+                                       key, value, number->least, number->most);
+                *number_of(config, number) = parsed;
+                return 0;
+        }
+        return invalid(ret_error, "%.40s: there is no such key", key);
+}
+
+int config_set(struct config *config, const char *key, const char *value, char ret_error[CONFIG_ERROR_MAX])
+{
+        int level;
+
+        if (strcmp(key, "socket") == 0) {
+                if (value[0] == '\0')
+                        return invalid(ret_error, "socket: the path is empty");
+                return string_set(&config->socket_path, value);
+        }
+        if (strcmp(key, "backend") == 0) {
+                if (name_find(device_names, value) < 0)
+                        return invalid(ret_error, "backend: \"%.40s\" is none of auto, cpu, sim, xrt", value);
+                return string_set(&config->backend, value);
+        }
+        if (strcmp(key, "log-level") == 0) {
+                level = name_find(log_level_names, value);
+                if (level < 0)
+                        return invalid(ret_error, "log-level: \"%.40s\" is none of error, warning, info, debug",
+                                       value);
+                config->log_level = (enum log_level)level;
+                return 0;
+        }
+        return number_set(config, key, value, ret_error);
+}
+
+/* ---- file ---- */
+
+struct reading {
+        struct config *config;
+        int result;                    /* of the first line that failed */
+        char error[CONFIG_ERROR_MAX];
+};
+
+/* inih calls this for each key; 0 tells it that the line is bad. */
+static int on_key(void *userdata, const char *section, const char *key, const char *value)
+{
+        struct reading *reading = userdata;
+        char error[CONFIG_ERROR_MAX];
+        int r;
+
+        if (strcmp(section, SECTION) != 0)
+                r = invalid(error, "section [%.40s]: there is only [" SECTION "]", section);
+        else
+                r = config_set(reading->config, key, value, error);
+        if (r != 0 && reading->result == 0) {
+                reading->result = r;
+                memcpy(reading->error, error, sizeof error);
+        }
+        return r == 0;
+}
+
+int config_read(struct config *config, const char *path, char ret_error[CONFIG_ERROR_MAX])
+{
+        struct reading reading = {.config = config};
+        FILE *file = fopen(path, "re");
+        int line;
+
+        if (!file) {
+                (void)invalid(ret_error, "%.150s: %s", path, strerror(errno));
+                return CONFIG_E_FILE;
+        }
+        line = ini_parse_file(file, on_key, &reading);
+        (void)fclose(file);
+        if (line == 0)
+                return 0;
+        if (reading.result < 0)
+                return reading.result;
+        if (reading.result == 0)
+                return invalid(ret_error, "%.150s:%d: not \"key = value\"", path, line);
+        return invalid(ret_error, "%.100s:%d: %.120s", path, line, reading.error);
+}
+
+/* ---- print ---- */
+
+static void number_format(uint64_t value, enum unit unit, char *to, size_t to_bytes)
+{
+        static const char suffixes[] = "\0KMG";
+        size_t i = 0;
+
+        while (unit == BYTES && value != 0 && value % 1024 == 0 && i < 3) {
+                value /= 1024;
+                i++;
+        }
+        (void)snprintf(to, to_bytes, "%" PRIu64 "%.1s", value, &suffixes[i]);
+}
+
+static void line_print(FILE *to, bool is_default, const char *key, const char *value)
+{
+        (void)fprintf(to, "%s%s = %s\n\n", is_default ? "#" : "", key, value);
+}
+
+void config_print(const struct config *config, FILE *to)
+{
+        (void)fputs("# Configuration of npumatmuld; see npumatmuld.conf(5). Options on the command line come first.\n"
+                    "[" SECTION "]\n\n",
+                    to);
+        (void)fprintf(to, "# socket: where clients connect, unless systemd passes a socket. Default: %s\n",
+                      DAEMON_SOCKET_PATH);
+        line_print(to, strcmp(config->socket_path, DAEMON_SOCKET_PATH) == 0, "socket", config->socket_path);
+        (void)fprintf(to, "# backend: the device: auto, cpu, sim or xrt. Default: %s\n", DEFAULT_BACKEND);
+        line_print(to, strcmp(config->backend, DEFAULT_BACKEND) == 0, "backend", config->backend);
+        (void)fprintf(to, "# log-level: error, warning, info or debug. Default: %s\n",
+                      log_level_names[DEFAULT_LOG_LEVEL]);
+        line_print(to, config->log_level == DEFAULT_LOG_LEVEL, "log-level", log_level_names[config->log_level]);
+        for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+                const struct number *number = &numbers[i];
+                uint64_t value = *(const uint64_t *)(const void *)((const char *)config + number->offset);
+                char text[4][24];
+
+                number_format(number->standard, number->unit, text[0], sizeof text[0]);
+                number_format(number->least, number->unit, text[1], sizeof text[1]);
+                number_format(number->most, number->unit, text[2], sizeof text[2]);
+                number_format(value, number->unit, text[3], sizeof text[3]);
+                (void)fprintf(to, "# %s: %s. Default: %s; %s to %s\n", number->key, number->text, text[0],
+                              text[1], text[2]);
+                line_print(to, value == number->standard, number->key, text[3]);
+        }
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config.h - every setting, with its default and bounds, in one table.
+ *
+ * Role:   configuration file and command line -> struct config; constant after start.
+ * Thread: loop, before it runs.
+ * Owns:   the strings of struct config.
+ */
+#ifndef DAEMON_CONFIG_H
+#define DAEMON_CONFIG_H
+
+#include "daemon/log.h"
+
+#include <stdio.h>
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+
+/*
+ *      field                   key                       unit   default   least     most
+ * Bytes may be given, and are printed, with a suffix K, M or G (1024-based); units of time stand in the keys.
+ */
+/* clang-format off */
+#define CONFIG_NUMBERS(X)                                                                                    \
+        X(connections,            "connections",            PLAIN, 1024,     1,        65536,                \
+          "connections of all users together")                                                               \
+        X(connections_per_uid,    "connections-per-uid",    PLAIN, 256,      1,        65536,                \
+          "connections of one user")                                                                         \
+        X(arenas_per_connection,  "arenas-per-connection",  PLAIN, 64,       1,        65536,                \
+          "arenas that one connection may hold")                                                             \
+        X(arena_bytes,            "arena-bytes",            BYTES, 4 * GIB,  4 * KIB,  1024 * GIB,           \
+          "size of one arena")                                                                               \
+        X(bytes_per_uid,          "bytes-per-uid",          BYTES, 4 * GIB,  4 * KIB,  1024 * GIB,           \
+          "arenas and inline operands of one user together")                                                 \
+        X(bytes,                  "bytes",                  BYTES, 6 * GIB,  4 * KIB,  1024 * GIB,           \
+          "the same of all users together; keep it below the service's MemoryMax")                           \
+        X(jobs_per_connection,    "jobs-per-connection",    PLAIN, 256,      1,        65536,                \
+          "jobs of one connection that are not done; announced to clients")                                  \
+        X(jobs_per_uid,           "jobs-per-uid",           PLAIN, 1024,     1,        1048576,              \
+          "the same of one user")                                                                            \
+        X(inline_bytes,           "inline-bytes",           BYTES, 64 * MIB, 1,        1024 * GIB,           \
+          "inline operands of one job")                                                                      \
+        X(high_water_bytes,       "high-water-bytes",       BYTES, 1 * MIB,  1,        1024 * MIB,           \
+          "replies queued for a connection above which nothing more is read from it")                        \
+        X(batch_bound_us,         "batch-bound-us",         PLAIN, 10000,    1,        1000000,              \
+          "predicted device time of one submission, at most; a job's rows are reported that often")          \
+        X(hello_timeout_ms,       "hello-timeout-ms",       PLAIN, 5000,     1,        600000,               \
+          "time for a new connection to say HELLO")                                                          \
+        X(frame_timeout_ms,       "frame-timeout-ms",       PLAIN, 5000,     1,        600000,               \
+          "time to finish a frame once it is begun, its payload apart")                                      \
+        X(payload_bytes_per_s,    "payload-bytes-per-s",    BYTES, 1 * MIB,  1,        1024 * GIB,           \
+          "the slowest rate at which a payload may arrive")                                                  \
+        X(stall_timeout_ms,       "stall-timeout-ms",       PLAIN, 5000,     1,        600000,               \
+          "time in which a client must accept a byte of its replies when they pile up")                      \
+        X(drain_timeout_ms,       "drain-timeout-ms",       PLAIN, 20000,    1,        600000,               \
+          "time that running jobs get when the daemon is told to stop")
+/* clang-format on */
+
+struct config {
+        char *socket_path;  /* owned */
+        char *backend;      /* owned */
+        enum log_level log_level;
+#define X(field, key, unit, standard, least, most, text) uint64_t field;
+        CONFIG_NUMBERS(X)
+#undef X
+};
+
+#define CONFIG_ERROR_MAX 256
+
+/* All defaults. Returns 0 or -ENOMEM. */
+int config_init(struct config *config);
+void config_deinit(struct config *config);
+
+/* Positive results; ret_error then has one line that says what, where and what to do. */
+enum {
+        CONFIG_E_SUCCESS = 0,
+        CONFIG_E_INVALID, /* an unknown key, or a value out of bounds */
+        CONFIG_E_FILE,    /* the file cannot be read */
+};
+
+/* Sets one key. Also for the command line: `socket`, `backend`, `log-level` are keys like the others. */
+int config_set(struct config *config, const char *key, const char *value, char ret_error[CONFIG_ERROR_MAX]);
+
+/* Reads an INI file with one section, [npumatmuld]. */
+int config_read(struct config *config, const char *path, char ret_error[CONFIG_ERROR_MAX]);
+
+/*
+ * Prints every key with its value, default, bounds and meaning, as a configuration file; keys that stand at their
+ * default are commented out.
+ */
+void config_print(const struct config *config, FILE *to);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * connection.h - one client's socket. Knows bytes, frames' borders and time; nothing of what they mean.
+ *
+ * Role:   receives, cuts into frames, puts payloads where the stage below wants them; queues and sends; keeps the
+ *         clock on slow peers.
+ * In:     an accepted socket. Out: connection_ops, upward.
+ * Thread: loop. Never blocks: one recvmsg a turn, one gathered sendmsg a flush.
+ * Owns:   the socket, the decoder, the send queue and what it holds.
+ *
+ * Design notes
+ * - uv_poll_t with our own recvmsg and sendmsg: libuv's pipes either drop passed fds or queue foreign ones
+ *   without bound. Clients may not pass any; the daemon passes one with each arena.
+ * - Everything sent during a turn of the loop leaves in one flush before the next wait, so that what a finished
+ *   batch has to say to a client costs one sendmsg.
+ * - Above `high_water_bytes` in the send queue nothing more is read from that client until it is below again.
+ *   What is queued is bounded all the same: by the jobs that were accepted.
+ */
+#ifndef DAEMON_CONNECTION_H
+#define DAEMON_CONNECTION_H
+
+#include "proto/frame.h"
+
+#include <sys/queue.h>
+#include <uv.h>
+
+struct connection;
+
+/* Why a connection cannot go on; FRAME_E_* and -errno besides. */
+enum {
+        CONNECTION_E_FIRST = 64,
+        CONNECTION_E_FDS = CONNECTION_E_FIRST, /* the peer passed file descriptors */
+        CONNECTION_E_HELLO_TIME,               /* not greeted in time */
+        CONNECTION_E_FRAME_TIME,               /* a frame was begun and not finished in time */
+        CONNECTION_E_STALL_TIME,               /* no reply byte accepted in time */
+        CONNECTION_E_EOF,                      /* the peer has closed */
+};
+
+struct connection_ops {
+        /*
+         * A frame's header and control part are complete. If a payload follows, *ret_payload says where it goes:
+         * payload_bytes of memory that stays valid until the end, or NULL to discard it (the initial value).
+         */
+        void (*head)(void *userdata, const struct frame_header *header, const uint8_t *control,
+                     uint8_t **ret_payload);
+        /* The frame is complete, payload included. */
+        void (*end)(void *userdata);
+        /*
+         * The connection cannot go on. The upper side may queue last words and must call connection_finish or
+         * connection_close. Not called for reasons that it gave itself.
+         */
+        void (*fault)(void *userdata, int fault, const struct frame_header *header);
+        /* Everything is closed; the memory of the connection may go. The last call. */
+        void (*closed)(void *userdata);
+};
+
+struct connection_times {
+        uint64_t hello_ms;
+        uint64_t frame_ms;
+        uint64_t stall_ms;
+        uint64_t payload_bytes_per_s; /* the slowest rate at which a payload may arrive */
+};
+
+/* What all connections of a daemon share. */
+struct connection_set {
+        uv_loop_t *loop;      /* borrowed: outlives all connections */
+        uv_prepare_t flusher; /* flushes before each wait of the loop */
+        bool flusher_closed;
+        struct connection_times times;
+        uint64_t payload_bytes_max;
+        uint64_t high_water_bytes;
+        TAILQ_HEAD(, connection) dirty; /* have something queued in this turn */
+        uint8_t scratch[65536];         /* receive buffer: frames are consumed within the call */
+};
+
+struct tx_item;
+
+struct connection {
+        struct connection_set *set;       /* borrowed: outlives us */
+        const struct connection_ops *ops; /* borrowed: constant */
+        void *userdata;
+        int fd; /* owned */
+        uv_poll_t poll;
+        uv_timer_t timer; /* armed for the earliest of the three deadlines */
+        unsigned n_open_handles;
+        int poll_events;  /* what `poll` watches for now */
+        bool is_dirty;    /* in connection_set::dirty */
+        bool reads;       /* false once last words are queued */
+        bool finishing;   /* close when the queue is empty */
+        bool closing;     /* handles are being closed; nothing else happens any more */
+        uint64_t armed_ms;
+        uint64_t hello_deadline_ms, frame_deadline_ms, stall_deadline_ms; /* loop time; 0: none */
+        struct frame_decoder decoder;
+        uint8_t *payload; /* borrowed: where the next payload byte goes; NULL: discard */
+        TAILQ_HEAD(, tx_item) tx; /* owned */
+        uint64_t tx_bytes;        /* in `tx`, not yet sent */
+        TAILQ_ENTRY(connection) dirty_link; /* connection_set::dirty */
+};
+
+/* Bytes behind a head that are sent from where they lie. `release_fn` (or NULL) is called once, when the bytes
+ * are sent or dropped. */
+struct connection_payload {
+        const uint8_t *bytes;
+        uint64_t n_bytes;
+        void (*release_fn)(void *owner);
+        void *owner;
+};
+
+/* Starts the flusher. Returns 0 or -errno. */
+int connection_set_open(struct connection_set *set, uv_loop_t *loop, const struct connection_times *times,
+                        uint64_t payload_bytes_max, uint64_t high_water_bytes);
+
+/* No connection may be left. Completes in the loop's next turns. */
+void connection_set_close(struct connection_set *set);
+
+/* Takes over `fd` (also on failure). `connection` stays where it is until ops->closed. Returns 0 or -errno; then
+ * nothing is called. */
+int connection_open(struct connection *connection, struct connection_set *set, int fd,
+                    const struct connection_ops *ops, void *userdata);
+
+/* The peer has said HELLO: it may now be idle for ever. */
+void connection_greeted(struct connection *connection);
+
+/*
+ * Queues a head (copied), a payload (consumed, whatever happens; NULL: none) and at most one fd (borrowed, -1:
+ * none; it is duplicated). A connection that memory cannot be found for is closed.
+ */
+void connection_send(struct connection *connection, const uint8_t *head, size_t head_bytes,
+                     const struct connection_payload *payload, int fd);
+
+/* Reads no more, sends what is queued, closes. */
+void connection_finish(struct connection *connection);
+
+/* Closes at once; what is queued is dropped. Safe to call again. */
+void connection_close(struct connection *connection);
+
+#endif

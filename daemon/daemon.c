@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon.c - see daemon.h.
+ *
+ * Stopping, in order: no new connections and jobs; accepted jobs are drained (bounded by drain-timeout-ms, then
+ * cancelled); every client hears BYE; the device closes; the loop's last handles close and it runs empty. A second
+ * signal skips the waiting.
+ */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/dispatch.h"
+#include "daemon/listener.h"
+#include "daemon/loop-meter.h"
+#include "daemon/version.h"
+
+enum daemon_state {
+        DAEMON_SERVING = 0,
+        DAEMON_DRAINING, /* jobs are ending */
+        DAEMON_LEAVING,  /* clients hear BYE */
+        DAEMON_CLOSING,  /* device and handles close */
+};
+
+struct daemon {
+        const struct config *config; /* borrowed: outlives us */
+        uv_loop_t loop;
+        enum daemon_state state;
+        uint64_t start_ns;
+        struct stats stats;
+        struct loop_meter meter;
+        struct quota quota;
+        struct arena_set arenas;
+        struct pipeline pipeline;
+        struct device *device; /* owned; NULL once closing */
+        struct session_context sessions;
+        struct connection_set connections;
+        struct dispatch_context clients;
+        struct listener listener;
+        uv_signal_t sigterm, sigint;
+        uv_timer_t watchdog, drain;
+};
+
+/* ---- stopping ---- */
+
+static void on_device_closed(void *userdata)
+{
+        (void)userdata; /* the loop now runs out of handles by itself */
+}
+
+/* The last client has gone, or there never was one: the daemon may be half made. */
+static void finish(struct daemon *daemon)
+{
+        daemon->state = DAEMON_CLOSING;
+        if (daemon->device)
+                daemon->device->ops->close(daemon->device, on_device_closed, daemon);
+        daemon->device = NULL;
+        connection_set_close(&daemon->connections);
+        loop_meter_close(&daemon->meter);
+        uv_close((uv_handle_t *)&daemon->sigterm, NULL);
+        uv_close((uv_handle_t *)&daemon->sigint, NULL);
+        uv_close((uv_handle_t *)&daemon->watchdog, NULL);
+        uv_close((uv_handle_t *)&daemon->drain, NULL);
+}
+
+static void on_client_gone(void *userdata)
+{
+        struct daemon *daemon = userdata;
+
+        if (daemon->state == DAEMON_LEAVING && daemon->clients.n_clients == 0 && daemon->pipeline.jobs_inside == 0)
+                finish(daemon);
+}
+
+/* The last job has ended. */
+static void on_idle(void *userdata)
+{
+        struct daemon *daemon = userdata;
+
+        if (daemon->state == DAEMON_DRAINING) {
+                daemon->state = DAEMON_LEAVING;
+                dispatch_bye_all(&daemon->clients, STATUS_OK, "the daemon is stopping");
+        }
+        on_client_gone(daemon);
+}
+
+static void on_drain_timeout(uv_timer_t *timer)
+{
+        struct daemon *daemon = container_of(timer, struct daemon, drain);
+
+        log_warning("%zu jobs are not done after %" PRIu64 " ms (drain-timeout-ms); they are cancelled",
+                    daemon->pipeline.jobs_inside, daemon->config->drain_timeout_ms);
+        pipeline_cancel_all(&daemon->pipeline);
+}
+
+static void stop(struct daemon *daemon, const char *why)
+{
+        if (daemon->state != DAEMON_SERVING) {
+                log_info("%s again: not waiting any longer", why);
+                pipeline_cancel_all(&daemon->pipeline);
+                dispatch_close_all(&daemon->clients);
+                return;
+        }
+        daemon->state = DAEMON_DRAINING;
+        (void)sd_notifyf(0, "STOPPING=1\nSTATUS=Stopping: %zu jobs to finish", daemon->pipeline.jobs_inside);
+        log_info("%s: stopping after %zu jobs", why, daemon->pipeline.jobs_inside);
+        daemon->sessions.stopping = true;
+        listener_close(&daemon->listener);
+        (void)uv_timer_start(&daemon->drain, on_drain_timeout, daemon->config->drain_timeout_ms, 0);
+        if (daemon->pipeline.jobs_inside == 0)
+                on_idle(daemon);
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+        stop(handle->data, signum == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+/* ---- serving ---- */
+
+static void on_accepted(void *userdata, int fd, const struct peer *peer)
+{
+        struct daemon *daemon = userdata;
+        struct quota_charge charge = {0};
+        struct fault fault;
+        int r;
+
+        r = quota_charge(&daemon->quota, peer->uid, QUOTA_CONNECTIONS, 1, &charge);
+        if (r > 0 && dispatch_shed(&daemon->clients, r == QUOTA_E_UID ? &peer->uid : NULL))
+                r = quota_charge(&daemon->quota, peer->uid, QUOTA_CONNECTIONS, 1, &charge);
+        if (r == 0)
+                r = dispatch_open(&daemon->clients, fd, peer, &charge);
+        else {
+                quota_fault(&daemon->quota, peer->uid, QUOTA_CONNECTIONS, r, &fault);
+                dispatch_turn_away(fd, fault.status, fault.text);
+        }
+        if (r == 0)
+                return;
+        daemon->stats.connections_refused++;
+        log_event(LOG_LEVEL_WARNING,
+                  &(struct log_fields){.has_client = true, .uid = peer->uid, .pid = peer->pid},
+                  "connection refused: %s", r > 0 ? fault.text : strerror(-r));
+}
+
+static void on_exhausted(void *userdata)
+{
+        struct daemon *daemon = userdata;
+
+        daemon->stats.connections_refused++;
+        log_warning("out of file descriptors: a connection was turned away; raise LimitNOFILE or lower connections");
+        (void)dispatch_shed(&daemon->clients, NULL);
+}
+
+static const struct listener_ops listener_ops = {.accepted = on_accepted, .exhausted = on_exhausted};
+
+static char *status_json(void *userdata)
+{
+        const struct daemon *daemon = userdata;
+        const struct stats_now now = {
+                .backend = daemon->device->ops->name,
+                .device_state = "ok",
+                .device = daemon->device->description,
+                .uptime_s = (double)(uv_hrtime() - daemon->start_ns) * 1e-9,
+                .buffer_syncs = daemon->device->counters.buffer_syncs,
+                .matrix_copies = daemon->device->counters.matrix_copies,
+                .queue_depth = daemon->pipeline.scheduler.depth,
+                .connections = daemon->clients.n_clients,
+                .arenas = daemon->arenas.n_arenas,
+                .arena_bytes = daemon->quota.used[QUOTA_BYTES],
+                .jobs_inside = daemon->pipeline.jobs_inside,
+        };
+
+        return stats_json(&daemon->stats, &now);
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+        (void)timer;
+        (void)sd_notify(0, "WATCHDOG=1");
+}
+
+/* ---- starting ---- */
+
+/* Sockets and arenas are file descriptors: the soft limit of 1,024 is for programs that use select(). */
+static void raise_nofile(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int device_choose(struct daemon *daemon)
+{
+        const char *wanted = daemon->config->backend;
+        struct device *device = NULL;
+        const char *reason;
+        int r = device_open(wanted, &daemon->loop, &pipeline_device_events, &daemon->pipeline, &device, &reason);
+
+        if (r != 0) {
+                log_error("backend %s cannot be used: %s; choose another with --backend=", wanted,
+                          reason ? reason : r < 0 ? strerror(-r) : "unknown");
+                return r < 0 ? r : -ENODEV;
+        }
+        log_event(LOG_LEVEL_INFO, &(struct log_fields){.device = device->ops->name},
+                  "backend %s: %s%s%s%s", device->ops->name, device->description, reason ? "; not a better one: " : "",
+                  reason ? reason : "", strcmp(wanted, "auto") == 0 ? " (backend=auto)" : "");
+        daemon->device = device;
+        return pipeline_set_device(&daemon->pipeline, device);
+}
+
+static void stages_init(struct daemon *daemon)
+{
+        const struct config *config = daemon->config;
+        const struct quota_limits limits = {
+                .per_uid =
+                        {
+                                [QUOTA_CONNECTIONS] = config->connections_per_uid,
+                                [QUOTA_BYTES] = config->bytes_per_uid,
+                                [QUOTA_JOBS] = config->jobs_per_uid,
+                        },
+                .total =
+                        {
+                                [QUOTA_CONNECTIONS] = config->connections,
+                                [QUOTA_BYTES] = config->bytes,
+                                [QUOTA_JOBS] = UINT64_MAX, /* bounded by connections and users */
+                        },
+        };
+
+        quota_init(&daemon->quota, &limits);
+        daemon->arenas = (struct arena_set){.loop = &daemon->loop, .quota = &daemon->quota};
+        pipeline_init(&daemon->pipeline, config->batch_bound_us * 1000, &daemon->stats);
+        daemon->pipeline.idle_fn = on_idle;
+        daemon->pipeline.idle_userdata = daemon;
+        daemon->sessions = (struct session_context){
+                .arenas = &daemon->arenas,
+                .quota = &daemon->quota,
+                .pipeline = &daemon->pipeline,
+                .stats = &daemon->stats,
+                .limits =
+                        {
+                                .control_bytes = FRAME_CONTROL_BYTES_MAX,
+                                .payload_bytes = config->inline_bytes,
+                                .arena_bytes = config->arena_bytes,
+                                .arenas = (uint32_t)config->arenas_per_connection,
+                                .uid_bytes = config->bytes_per_uid,
+                                .jobs = (uint32_t)config->jobs_per_connection,
+                        },
+                .status_json = status_json,
+                .status_userdata = daemon,
+        };
+        daemon->clients = (struct dispatch_context){
+                .connections = &daemon->connections,
+                .sessions = &daemon->sessions,
+                .stats = &daemon->stats,
+                .client_gone = on_client_gone,
+                .userdata = daemon,
+        };
+        TAILQ_INIT(&daemon->clients.clients);
+        connection_set_open(&daemon->connections, &daemon->loop,
+                            &(struct connection_times){
+                                    .hello_ms = config->hello_timeout_ms,
+                                    .frame_ms = config->frame_timeout_ms,
+                                    .stall_ms = config->stall_timeout_ms,
+                                    .payload_bytes_per_s = config->payload_bytes_per_s,
+                            },
+                            config->inline_bytes, config->high_water_bytes);
+}
+
+static void handles_init(struct daemon *daemon)
+{
+        (void)uv_signal_init(&daemon->loop, &daemon->sigterm);
+        (void)uv_signal_init(&daemon->loop, &daemon->sigint);
+        (void)uv_timer_init(&daemon->loop, &daemon->watchdog);
+        (void)uv_timer_init(&daemon->loop, &daemon->drain);
+        daemon->sigterm.data = daemon;
+        daemon->sigint.data = daemon;
+}
+
+/* Everything but the socket; what has been opened so far is closed by finish(). */
+static int listen_and_watch(struct daemon *daemon)
+{
+        char error[LISTENER_ERROR_MAX];
+        uint64_t watchdog_us = 0;
+        int r;
+
+        (void)uv_signal_start(&daemon->sigterm, on_signal, SIGTERM);
+        (void)uv_signal_start(&daemon->sigint, on_signal, SIGINT);
+        r = listener_open(&daemon->listener, &daemon->loop, daemon->config->socket_path, &listener_ops, daemon, error);
+        if (r < 0) {
+                log_error("%s", error);
+                return r;
+        }
+        if (sd_watchdog_enabled(0, &watchdog_us) > 0) /* the loop itself says that it lives */
+                (void)uv_timer_start(&daemon->watchdog, on_watchdog, 0, MAX(watchdog_us / 2000, 1));
+        return 0;
+}
+
+int daemon_new(const struct config *config, struct daemon **ret_daemon)
+{
+        _cleanup_(freep) struct daemon *daemon = calloc(1, sizeof *daemon);
+        int r;
+
+        if (!daemon)
+                return -ENOMEM;
+        daemon->config = config;
+        daemon->start_ns = uv_hrtime();
+        r = uv_loop_init(&daemon->loop);
+        if (r < 0)
+                return r;
+        r = loop_meter_open(&daemon->meter, &daemon->loop, &daemon->stats.hold);
+        assert(r == 0); /* fails only for an option that libuv does not know */
+        raise_nofile();
+        stages_init(daemon);
+        handles_init(daemon);
+        r = device_choose(daemon);
+        if (r == 0) {
+                daemon->sessions.backend = daemon->device->ops->name;
+                r = listen_and_watch(daemon);
+        }
+        if (r < 0) {
+                struct daemon *failed = steal(&daemon);
+
+                (void)daemon_free(failed);
+                return r;
+        }
+        *ret_daemon = steal(&daemon);
+        return 0;
+}
+
+struct daemon *daemon_free(struct daemon *daemon)
+{
+        int r;
+
+        if (!daemon)
+                return NULL;
+        if (daemon->state != DAEMON_CLOSING)
+                finish(daemon);
+        (void)uv_run(&daemon->loop, UV_RUN_DEFAULT);
+        pipeline_deinit(&daemon->pipeline);
+        quota_deinit(&daemon->quota);
+        r = uv_loop_close(&daemon->loop);
+        assert(r == 0); /* every handle has been closed by its owner */
+        free(daemon);
+        return NULL;
+}
+
+int daemon_run(struct daemon *daemon)
+{
+        (void)sd_notifyf(0, "READY=1\nSTATUS=Serving on %s: %s", daemon->device->ops->name,
+                         daemon->device->description);
+        log_info("npumatmuld %s serves %s", DAEMON_VERSION,
+                 daemon->listener.path ? daemon->listener.path : "systemd's socket");
+        return uv_run(&daemon->loop, UV_RUN_DEFAULT);
+}

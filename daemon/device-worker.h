@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device-worker.h - a thread that works through batches, for devices that compute in this process.
+ *
+ * Role:   takes batches on the loop, runs their slices one after the other on a thread, and brings the news back
+ *         to the loop.
+ * In:     batches, from the loop. Out: slice_done and batch_done, on the loop.
+ * Thread: both; this is the only file with a lock. Callbacks never run under it.
+ * Owns:   the thread; each batch from submit to batch_done.
+ */
+#ifndef DAEMON_DEVICE_WORKER_H
+#define DAEMON_DEVICE_WORKER_H
+
+#include "daemon/device.h"
+
+/* On the worker's thread: computes one slice and sets its status. */
+typedef void (*device_worker_run_fn)(struct slice *slice);
+
+/* On the loop. */
+struct device_worker_events {
+        void (*slice_done)(void *userdata, struct batch *batch, size_t index);
+        void (*batch_done)(void *userdata, struct batch *batch);
+        void (*closed)(void *userdata); /* the worker is gone and its memory free to go */
+};
+
+struct device_worker {
+        uv_thread_t thread;
+        uv_async_t news;   /* thread -> loop; wake-ups coalesce, so batch::n_finished says what is new */
+        uv_mutex_t mutex;  /* guards stopping, inside, and n_finished and device_ns of the batches inside */
+        uv_cond_t changed; /* loop -> thread: a batch came, or stopping */
+        bool stopping;
+        TAILQ_HEAD(, batch) inside; /* submitted and not reported as done, oldest first */
+        size_t n_reported;          /* loop only: slices reported of the first batch inside */
+        device_worker_run_fn run_fn;
+        const struct device_worker_events *events; /* borrowed: outlives us */
+        void *userdata;
+};
+
+/* Starts the thread. `worker` stays where it is until events->closed. Returns 0 or -errno. */
+int device_worker_open(struct device_worker *worker, uv_loop_t *loop, device_worker_run_fn run_fn,
+                       const struct device_worker_events *events, void *userdata);
+
+void device_worker_submit(struct device_worker *worker, struct batch *batch);
+
+/* No batch may be inside: the thread is idle, so joining it does not hold the loop. */
+void device_worker_close(struct device_worker *worker);
+
+#endif

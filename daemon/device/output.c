@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* output.c - see output.h. Compiled with -ffp-contract=off: each float step is rounded by itself. */
+#include "daemon/device/output.h"
+
+#define TILE16_DEPTH 16 /* of the original kernel: one 16x16x16 tile a call */
+#define TILE16_SHIFT 7
+
+static int8_t clamp_int8(int64_t value)
+{
+        return (int8_t)MAX(INT8_MIN, MIN(INT8_MAX, value));
+}
+
+/* value * 2^-shift, rounded towards minus infinity. */
+static int64_t shift_floor(int64_t value, uint32_t shift)
+{
+        return value >> shift; /* arithmetic on every compiler that we build with */
+}
+
+/* value * 2^-shift, rounded to the nearest, ties to even; in 64 bits, where adding half cannot overflow. */
+static int64_t shift_nearest_even(int64_t value, uint32_t shift)
+{
+        int64_t floor = value >> shift;
+        int64_t rest = value - floor * ((int64_t)1 << shift);
+        int64_t twice = 2 * rest - ((int64_t)1 << shift);
+
+        return floor + (twice > 0 || (twice == 0 && (floor & 1)));
+}
+
+uint64_t output_k_step(const struct product *product)
+{
+        return product->form == OUTPUT_TILE16_SHIFT7 ? TILE16_DEPTH : product->k;
+}
+
+void output_fold(const struct product *product, const int32_t *sums, int32_t *total, size_t n)
+{
+        if (product->form == OUTPUT_TILE16_SHIFT7)
+                for (size_t i = 0; i < n; i++)
+                        total[i] += clamp_int8(shift_floor(sums[i], TILE16_SHIFT));
+        else
+                for (size_t i = 0; i < n; i++)
+                        total[i] += sums[i];
+}
+
+static void store_int8(const struct product *product, int8_t *c, const int32_t *total, size_t n)
+{
+        if (product->rounding == ROUNDING_NEAREST_EVEN)
+                for (size_t i = 0; i < n; i++)
+                        c[i] = clamp_int8(shift_nearest_even(total[i], product->shift));
+        else
+                for (size_t i = 0; i < n; i++)
+                        c[i] = clamp_int8(shift_floor(total[i], product->shift));
+}
+
+static void store_float32(const struct product *product, uint64_t row, uint64_t col, float *c,
+                          const int32_t *total, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                float value = (float)total[i];
+
+                if (product->row_scale)
+                        value = value * product->row_scale[row];
+                if (product->col_scale)
+                        value = value * product->col_scale[col + i];
+                if (product->bias)
+                        value = value + product->bias[col + i];
+                c[i] = value;
+        }
+}
+
+void output_store(const struct product *product, uint64_t row, uint64_t col, const int32_t *total, size_t n)
+{
+        const uint64_t first = row * product->ldc + col;
+
+        switch (product->form) {
+        case OUTPUT_INT32:
+                memcpy((int32_t *)product->c + first, total, n * sizeof *total);
+                break;
+        case OUTPUT_INT8:
+                store_int8(product, (int8_t *)product->c + first, total, n);
+                break;
+        case OUTPUT_FLOAT32:
+                store_float32(product, row, col, (float *)product->c + first, total, n);
+                break;
+        case OUTPUT_TILE16_SHIFT7:
+                for (size_t i = 0; i < n; i++)
+                        ((int8_t *)product->c)[first + i] = clamp_int8(total[i]);
+                break;
+        case OUTPUT_MAX:
+        default:
+                assert(!"a form that the reader let through");
+        }
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* log.c - see log.h. */
+#include "daemon/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <systemd/sd-journal.h>
+
+#define LINE_MAX_BYTES 512
+#define FIELD_MAX      5
+
+const char *const log_level_names[] = {"error", "warning", "info", "debug", NULL};
+
+static const int syslog_priorities[] = {3, 4, 6, 7}; /* of the levels above, syslog(3) */
+
+static struct {
+        enum log_level level;
+        bool to_journal;
+} log_state = {.level = LOG_LEVEL_INFO};
+
+/* systemd names the device and inode of the journal's stream: stderr may have been redirected since. */
+static bool stderr_is_journal(void)
+{
+        const char *stream = getenv("JOURNAL_STREAM");
+        unsigned long long dev, ino;
+        struct stat st;
+
+        return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+               st.st_dev == dev && st.st_ino == ino;
+}
+
+void log_init(enum log_level level)
+{
+        log_state.level = level;
+        log_state.to_journal = stderr_is_journal();
+}
+
+static void field_add(struct iovec *fields, size_t *n_fields, char *text, int length)
+{
+        assert(*n_fields < FIELD_MAX && length >= 0);
+        fields[(*n_fields)++] = (struct iovec){.iov_base = text, .iov_len = (size_t)length};
+}
+
+static bool journal_send(enum log_level level, const struct log_fields *about, const char *line)
+{
+        char message[LINE_MAX_BYTES + 16], priority[16], uid[32], pid[32], device[64];
+        struct iovec fields[FIELD_MAX];
+        size_t n = 0;
+
+        field_add(fields, &n, message, snprintf(message, sizeof message, "MESSAGE=%s", line));
+        field_add(fields, &n, priority,
+                  snprintf(priority, sizeof priority, "PRIORITY=%d", syslog_priorities[level]));
+        if (about && about->has_client) {
+                field_add(fields, &n, uid, snprintf(uid, sizeof uid, "NPUMM_UID=%u", about->uid));
+                field_add(fields, &n, pid, snprintf(pid, sizeof pid, "NPUMM_PID=%d", about->pid));
+        }
+        if (about && about->device)
+                field_add(fields, &n, device,
+                          MIN(snprintf(device, sizeof device, "NPUMM_DEVICE=%s", about->device),
+                              (int)sizeof device - 1));
+        return sd_journal_sendv(fields, (int)n) == 0;
+}
+
+void log_event(enum log_level level, const struct log_fields *fields, const char *format, ...)
+{
+        char line[LINE_MAX_BYTES];
+        va_list args;
+
+        if (level > log_state.level)
+                return;
+        va_start(args, format);
+        (void)vsnprintf(line, sizeof line, format, args);
+        va_end(args);
+        if (log_state.to_journal && journal_send(level, fields, line))
+                return;
+        if (fields && fields->has_client)
+                (void)fprintf(stderr, "npumatmuld: %s: %s (uid %u, pid %d)\n", log_level_names[level], line,
+                              fields->uid, fields->pid);
+        else
+                (void)fprintf(stderr, "npumatmuld: %s: %s\n", log_level_names[level], line);
+}

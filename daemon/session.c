@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* session.c - see session.h. Jobs are made in session-matmul.c. */
+#include "daemon/session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "daemon/session-internal.h"
+#include "daemon/version.h"
+
+void session_init(struct session *session, struct session_context *context, const struct reply_sink *sink,
+                  uid_t uid)
+{
+        *session = (struct session){.context = context, .sink = *sink, .uid = uid};
+        TAILQ_INIT(&session->arenas);
+        TAILQ_INIT(&session->jobs);
+}
+
+void session_reply(struct session *session, const struct reply *reply)
+{
+        session->sink.send(session->sink.userdata, reply, NULL, -1);
+}
+
+void session_refuse(struct session *session, const struct request *request, const struct fault *fault)
+{
+        const bool is_job = request->type == FRAME_MATMUL;
+
+        if (is_job)
+                session->context->stats->jobs_refused++;
+        session_reply(session, &(struct reply){
+                                       .type = is_job ? FRAME_DONE : FRAME_ERROR,
+                                       .id = request->id,
+                                       .outcome = {.status = fault->status, .text = fault->text},
+                               });
+}
+
+/* ---- HELLO, STATUS, PING ---- */
+
+static void hello(struct session *session, const struct request *request)
+{
+        session->greeted = true;
+        session_reply(session,
+                      &(struct reply){
+                              .type = FRAME_WELCOME,
+                              .id = request->id,
+                              .welcome =
+                                      {
+                                              .version_minor = MIN(request->hello.version_minor,
+                                                                   (uint32_t)FRAME_VERSION_MINOR),
+                                              .features = 0,
+                                              .daemon_version = DAEMON_VERSION,
+                                              .backend = session->context->backend,
+                                              .limits = session->context->limits,
+                                      },
+                      });
+}
+
+static void status(struct session *session, const struct request *request)
+{
+        const struct session_context *context = session->context;
+        char *json = context->status_json(context->status_userdata);
+        struct connection_payload payload = {.release_fn = free, .owner = json};
+        struct fault fault;
+
+        if (!json) {
+                fault_set(&fault, STATUS_BUSY, "the daemon is out of memory; try again later");
+                session_refuse(session, request, &fault);
+                return;
+        }
+        payload.bytes = (const uint8_t *)json;
+        payload.n_bytes = strlen(json);
+        session->sink.send(session->sink.userdata,
+                           &(struct reply){.type = FRAME_STATUS_REPORT, .id = request->id}, &payload, -1);
+}
+
+static void ping(struct session *session, const struct request *request)
+{
+        session_reply(session, &(struct reply){.type = FRAME_PONG, .id = request->id});
+}
+
+/* ---- arenas ---- */
+
+struct arena *session_arena_find(const struct session *session, uint32_t id)
+{
+        const struct session_arena *handle;
+
+        TAILQ_FOREACH(handle, &session->arenas, link)
+                if (handle->id == id && handle->arena)
+                        return handle->arena;
+        return NULL;
+}
+
+/* The pages are free and the user is discharged: now the client may hear it. */
+static void on_arena_gone(void *userdata)
+{
+        struct session_arena *handle = userdata;
+        struct session *session = handle->session;
+
+        TAILQ_REMOVE(&session->arenas, handle, link);
+        session_reply(session, &(struct reply){.type = FRAME_ARENA_RELEASED, .id = handle->release_id});
+        free(handle);
+}
+
+static bool arena_admit(struct session *session, uint64_t size_bytes, struct arena **ret_arena,
+                        struct fault *fault)
+{
+        const struct limits *limits = &session->context->limits;
+        int r;
+
+        if (size_bytes > limits->arena_bytes)
+                return fault_set(fault, STATUS_BUSY,
+                                 "%" PRIu64 " bytes are over the limit arena-bytes = %" PRIu64
+                                 "; use several arenas",
+                                 size_bytes, limits->arena_bytes);
+        if (session->n_arenas >= limits->arenas)
+                return fault_set(fault, STATUS_BUSY,
+                                 "the connection is at its limit arenas-per-connection = %" PRIu32
+                                 "; release one",
+                                 limits->arenas);
+        if (session->last_arena_id == UINT32_MAX)
+                return fault_set(fault, STATUS_BUSY, "the connection has used up its arena ids; reconnect");
+        r = arena_new(session->context->arenas, session->uid, size_bytes, ret_arena);
+        return r == 0 || quota_fault(session->context->quota, session->uid, QUOTA_BYTES, r, fault);
+}
+
+static void arena_create(struct session *session, const struct request *request)
+{
+        struct session_arena *handle = calloc(1, sizeof *handle);
+        struct fault fault;
+
+        if (!handle)
+                quota_fault(session->context->quota, session->uid, QUOTA_BYTES, -ENOMEM, &fault);
+        if (!handle || !arena_admit(session, request->arena_create.size_bytes, &handle->arena, &fault)) {
+                free(handle);
+                session_refuse(session, request, &fault);
+                return;
+        }
+        handle->session = session;
+        handle->id = ++session->last_arena_id;
+        TAILQ_INSERT_TAIL(&session->arenas, handle, link);
+        session->n_arenas++;
+        session->sink.send(session->sink.userdata,
+                           &(struct reply){
+                                   .type = FRAME_ARENA_CREATED,
+                                   .id = request->id,
+                                   .arena_created = {.arena = handle->id,
+                                                     .size_bytes = handle->arena->size_bytes},
+                           },
+                           NULL, handle->arena->fd);
+}
+
+static void arena_release(struct session *session, const struct request *request)
+{
+        const uint32_t id = request->arena_release.arena;
+        struct session_arena *handle;
+        struct fault fault;
+
+        TAILQ_FOREACH(handle, &session->arenas, link)
+                if (handle->id == id && handle->arena)
+                        break;
+        if (!handle) {
+                fault_set(&fault, STATUS_NOT_FOUND, "arena %" PRIu32 " is not one of this connection's", id);
+                session_refuse(session, request, &fault);
+                return;
+        }
+        session->n_arenas--;
+        handle->release_id = request->id;
+        handle->arena->gone_fn = on_arena_gone;
+        handle->arena->gone_userdata = handle;
+        handle->arena_going = handle->arena;
+        handle->arena = arena_unref(handle->arena);
+}
+
+/* ---- jobs ---- */
+
+static struct job *job_find(const struct session *session, uint64_t id)
+{
+        struct job *job;
+
+        TAILQ_FOREACH(job, &session->jobs, session_link)
+                if (job->request_id == id)
+                        return job;
+        return NULL;
+}
+
+/* A job that is unknown, or done in the meantime, is no fault: the two messages may have crossed. */
+static void cancel(struct session *session, const struct request *request)
+{
+        struct job *job = job_find(session, request->id);
+
+        if (job)
+                pipeline_cancel(session->context->pipeline, job);
+}
+
+void session_request(struct session *session, const struct request *request, uint64_t payload_bytes,
+                     uint8_t **ret_payload)
+{
+        switch (request->type) {
+        case FRAME_HELLO:
+                hello(session, request);
+                break;
+        case FRAME_ARENA_CREATE:
+                arena_create(session, request);
+                break;
+        case FRAME_ARENA_RELEASE:
+                arena_release(session, request);
+                break;
+        case FRAME_MATMUL:
+                session_matmul(session, request, payload_bytes, ret_payload);
+                break;
+        case FRAME_CANCEL:
+                cancel(session, request);
+                break;
+        case FRAME_STATUS:
+                status(session, request);
+                break;
+        case FRAME_PING:
+                ping(session, request);
+                break;
+        default:
+                assert(!"a type that dispatch does not let through");
+        }
+}
+
+void session_deinit(struct session *session)
+{
+        struct session_arena *handle;
+        struct job *job;
+
+        session->arriving = job_free(session->arriving);
+        while ((job = TAILQ_FIRST(&session->jobs))) {
+                TAILQ_REMOVE(&session->jobs, job, session_link);
+                job_orphan(job);
+                pipeline_cancel(session->context->pipeline, job);
+        }
+        while ((handle = TAILQ_FIRST(&session->arenas))) {
+                TAILQ_REMOVE(&session->arenas, handle, link);
+                if (handle->arena_going)
+                        handle->arena_going->gone_fn = NULL;
+                (void)arena_unref(handle->arena);
+                free(handle);
+        }
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.h - what one client has: its name, its arenas, its jobs.
+ *
+ * Role:   admits requests: looks up handles, checks that operands lie inside their arenas, charges, makes jobs.
+ * In:     validated requests from dispatch. Out: jobs to the pipeline, replies to the sink.
+ * Thread: loop.
+ * Owns:   the client's handles on arenas; the job whose payload is still arriving. Jobs in the pipeline are
+ *         borrowed; those that outlive the session are orphaned.
+ * Never:  knows a frame, a socket or a connection.
+ */
+#ifndef DAEMON_SESSION_H
+#define DAEMON_SESSION_H
+
+#include "daemon/pipeline.h"
+#include "daemon/reply.h"
+
+/* What all sessions of a daemon share. */
+struct session_context {
+        struct arena_set *arenas;   /* borrowed: outlives all sessions */
+        struct quota *quota;        /* borrowed: same */
+        struct pipeline *pipeline;  /* borrowed: same */
+        struct stats *stats;        /* borrowed: same */
+        struct limits limits;       /* as announced in WELCOME */
+        const char *backend;        /* static text */
+        bool stopping;              /* no new jobs */
+        char *(*status_json)(void *userdata); /* malloc'ed; NULL when memory is short */
+        void *status_userdata;
+};
+
+struct session_arena;
+
+struct session {
+        struct session_context *context; /* borrowed: outlives us */
+        struct reply_sink sink;
+        uid_t uid;
+        bool greeted; /* HELLO has been answered */
+        uint32_t last_arena_id;
+        size_t n_arenas; /* with a living handle */
+        TAILQ_HEAD(, session_arena) arenas; /* owned */
+        TAILQ_HEAD(, job) jobs;             /* borrowed from the pipeline: accepted and not done */
+        size_t n_jobs;
+        struct job *arriving; /* owned: its payload is on the way; NULL: none */
+};
+
+void session_init(struct session *session, struct session_context *context, const struct reply_sink *sink,
+                  uid_t uid);
+
+/* Cancels what is running and drops all handles. The sink is not used any more. */
+void session_deinit(struct session *session);
+
+/*
+ * Acts on a valid request. For a MATMUL *ret_payload says where its payload goes, NULL to discard it; the job
+ * starts with session_payload_done(). Everything else is done when this returns.
+ */
+void session_request(struct session *session, const struct request *request, uint64_t payload_bytes,
+                     uint8_t **ret_payload);
+
+/* The payload of the last MATMUL is complete, if it had one. */
+void session_payload_done(struct session *session);
+
+/* Answers a request that was not even valid. */
+void session_refuse(struct session *session, const struct request *request, const struct fault *fault);
+
+#endif

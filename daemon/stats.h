@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stats.h - what happened since the daemon started, and how long the loop was held.
+ *
+ * Role:   counters that the stages add to, and the JSON object that `npumm-client status` shows.
+ * Thread: loop.
+ */
+#ifndef DAEMON_STATS_H
+#define DAEMON_STATS_H
+
+#include "proto/base.h"
+
+/* How long the loop ran between two waits. Buckets double: bucket i counts times below 2^i microseconds. */
+#define HOLD_BUCKETS 32
+struct hold_meter {
+        uint64_t max_us;
+        uint64_t n_times;
+        uint64_t buckets[HOLD_BUCKETS];
+};
+
+struct stats {
+        uint64_t submissions;
+        uint64_t submission_jobs; /* sum over submissions of the jobs in each */
+        uint64_t jobs_ok, jobs_refused, jobs_cancelled, jobs_failed;
+        uint64_t device_busy_ns;
+        uint64_t connections_accepted, connections_refused, connections_faulted;
+        struct hold_meter hold;
+};
+
+void hold_meter_add(struct hold_meter *meter, uint64_t held_us);
+
+/* An upper bound of the quantile (0..1) of all times added: the end of its bucket. 0 before the first. */
+uint64_t hold_meter_quantile_us(const struct hold_meter *meter, double quantile);
+
+/* What is now, as against what was counted; filled in by the daemon. */
+struct stats_now {
+        const char *backend, *device_state, *device;
+        double uptime_s;
+        uint64_t buffer_syncs, matrix_copies;
+        uint64_t queue_depth, connections, arenas, arena_bytes, jobs_inside;
+};
+
+/* One JSON object, for the caller to free(); NULL when memory is short. */
+char *stats_json(const struct stats *stats, const struct stats_now *now);
+
+#endif
