@@ -13,28 +13,30 @@
  *     r = npumm_matmul(client, &job);                      0: c holds the product
  *     npumm_close(client);
  *
- * Results. Every int function returns 0, or a negative errno when this process, the socket or the connection
- * failed, or a positive enum npumm_status when the daemon said no. npumm_text() has the line that says what,
- * where and what to do. Output parameters are the last ones, named ret_*, and untouched on failure.
+ * Results. Every int function returns 0, or a negative errno when this process, the socket or the
+ * connection failed, or a positive enum npumm_status when the daemon said no. npumm_text() has the line
+ * that says what, where and what to do. Output parameters are the last ones, named ret_*, and untouched on
+ * failure.
  *
  * Threads. A client is used by one thread at a time; the library takes no locks. Different clients share
- * nothing. The library has no threads, no globals, no signal handlers, and never writes to stdout or stderr.
+ * nothing. The library has no threads, no globals, no signal handlers, and prints nothing.
  *
- * Fork. A client belongs to the process that connected it. In a child only npumm_close() may be called on it
- * (it frees without a word to the daemon); every other call returns -EPERM. Connect again in the child.
+ * Fork. A client belongs to the process that connected it. In a child only npumm_close() may be called on
+ * it (it frees without a word to the daemon); every other call returns -EPERM. Connect again in the child.
  *
  * Callbacks run only inside npumm_dispatch() and the blocking calls (npumm_matmul, npumm_ping,
- * npumm_daemon_status), on the calling thread, never inside npumm_submit. In a callback one may submit, cancel,
- * alloc and free; dispatching and blocking calls return -EDEADLK there, and npumm_close() must not be called.
+ * npumm_daemon_status), on the calling thread, never inside npumm_submit. In a callback one may submit,
+ * cancel, alloc and free; dispatching and blocking calls return -EDEADLK there, and npumm_close() must not
+ * be called.
  *
- * Versions. Library and daemon agree on a protocol version when they connect. Minor versions mix freely. When
- * major versions differ npumm_connect() returns NPUMM_VERSION and its text names both; nothing was done.
+ * Versions. Library and daemon agree on a protocol version when they connect. Minor versions mix freely.
+ * When major versions differ npumm_connect() returns NPUMM_VERSION and its text names both; nothing was done.
  *
- * A lost connection. Every outstanding job ends once, with the reason: -ECONNRESET when the daemon stopped or
- * died, the errno of a failure on this side, or the status that the daemon gave as it hung up (NPUMM_PROTOCOL,
- * ...). The call that finds out returns the same, later ones -ENOTCONN, but for npumm_free, npumm_text and
- * npumm_close. Memory from npumm_alloc() stays mapped until npumm_close(). A matmul has no side effects:
- * submitting it again elsewhere is safe.
+ * A lost connection. Every outstanding job ends once, with the reason: -ECONNRESET when the daemon stopped
+ * or died, the errno of a failure on this side, or the status that the daemon gave as it hung up
+ * (NPUMM_PROTOCOL, ...). The call that finds out returns the same, later ones -ENOTCONN, but for
+ * npumm_free, npumm_text and npumm_close. Memory from npumm_alloc() stays mapped until npumm_close(). A
+ * matmul has no side effects: submitting it again elsewhere is safe.
  */
 #ifndef NPUMM_H
 #define NPUMM_H
@@ -73,7 +75,7 @@ enum npumm_status {
         NPUMM_TOO_BIG = 10,     /* inline operands over the daemon's limit: leave NPUMM_INLINE out */
 };
 
-/* Plain words for any result of this library: a status, a negative errno, or 0. Never NULL; static storage. */
+/* Plain words for any result of this library: a status, a negative errno, or 0. Static storage. */
 const char *npumm_strerror(int result);
 
 /* ---- connecting ---- */
@@ -86,12 +88,13 @@ struct npumm_connect_options {
 };
 
 /*
- * Connects and waits for the daemon's welcome. `options` may be NULL. `ret_text` (NPUMM_TEXT_MAX bytes, or NULL)
- * gets the line that explains a failure. The caller owns the client and ends it with npumm_close().
+ * Connects and waits for the daemon's welcome. `options` may be NULL. `ret_text` (NPUMM_TEXT_MAX bytes, or
+ * NULL) gets the line that explains a failure. The caller owns the client and ends it with npumm_close().
  * Errors: -ENOENT, -ECONNREFUSED (no daemon there), -EACCES (not allowed to connect), -ETIMEDOUT, ...;
  * NPUMM_VERSION, NPUMM_BUSY (too many connections), NPUMM_PROTOCOL (something else listens there).
  */
-int npumm_connect(const struct npumm_connect_options *options, struct npumm_client **ret_client, char *ret_text);
+int npumm_connect(const struct npumm_connect_options *options, struct npumm_client **ret_client,
+                  char *ret_text);
 
 /*
  * Ends the connection and frees everything: outstanding jobs are dropped without their callbacks, memory from
@@ -99,43 +102,50 @@ int npumm_connect(const struct npumm_connect_options *options, struct npumm_clie
  */
 void npumm_close(struct npumm_client *client);
 
-/* The line that explains the last failure of a call on this client; "" before the first. Valid until the next. */
+/* The line that explains the last failure of a call on this client; the next call may change it. */
 const char *npumm_text(const struct npumm_client *client);
 
 /* What the daemon said when it welcomed us. Valid as long as the client. */
 struct npumm_info {
         const char *daemon_version;
-        const char *backend;        /* "cpu", ... */
-        uint64_t arena_bytes_max;   /* one arena, and so one npumm_alloc() */
-        uint64_t uid_bytes_max;     /* all arenas and inline operands of this user */
-        uint64_t inline_bytes_max;  /* inline operands of one job */
-        uint32_t jobs_max;          /* outstanding jobs of this connection */
+        const char *backend;       /* "cpu", ... */
+        uint64_t arena_bytes_max;  /* one arena, and so one npumm_alloc() */
+        uint64_t uid_bytes_max;    /* all arenas and inline operands of this user */
+        uint64_t inline_bytes_max; /* inline operands of one job */
+        uint32_t jobs_max;         /* outstanding jobs of this connection */
 };
 const struct npumm_info *npumm_info(const struct npumm_client *client);
 
 /* ---- memory ---- */
 
 /*
- * Memory in an arena that the daemon shares: operands there are read, and products written, in place. Aligned
- * to 64 bytes, contents undefined. The library gets arenas from the daemon as needed and gives empty ones back.
- * May wait for the daemon (at most 10 s), also in a callback. Errors: NPUMM_BUSY (a limit), NPUMM_INVALID
- * (0 bytes), -ENOMEM.
+ * Memory in an arena that the daemon shares: operands there are read, and products written, in place.
+ * Aligned to 64 bytes, contents undefined. The library gets arenas from the daemon as needed and gives
+ * empty ones back. May wait for the daemon (at most 10 s), also in a callback. Errors: NPUMM_BUSY (a
+ * limit), NPUMM_INVALID (0 bytes), -ENOMEM.
  */
 int npumm_alloc(struct npumm_client *client, size_t size_bytes, void **ret_memory);
 
-/* Gives memory back; NULL is allowed. Only when no outstanding job uses it. What npumm_alloc() did not hand out is
- * left alone. */
+/*
+ * Gives memory back; NULL is allowed. Only when no outstanding job uses it. What npumm_alloc() did not hand
+ * out is left alone.
+ */
 void npumm_free(struct npumm_client *client, void *memory);
 
 /* ---- jobs ---- */
 
+/* What the elements of c are made of; `sum` is the exact int32 accumulator. */
 enum npumm_output {
-        NPUMM_OUTPUT_INT32 = 0,     /* c is int32_t: the exact sum */
-        NPUMM_OUTPUT_INT8 = 1,      /* c is int8_t: saturate(round(sum * 2^-shift)) */
-        NPUMM_OUTPUT_FLOAT32 = 2,   /* c is float: ((float)sum * row_scale[m]) * col_scale[n] + bias[n], each
-                                       step rounded to float: the same bits on every device */
-        NPUMM_OUTPUT_TILE16_SHIFT7 = 3, /* c is int8_t: what a 16x16x16 tile kernel gives that shifts right by 7
-                                           and clamps each 16-deep partial sum, then clamps their sum */
+        /* int32_t: the sum */
+        NPUMM_OUTPUT_INT32 = 0,
+        /* int8_t: saturate(round(sum * 2^-shift)) */
+        NPUMM_OUTPUT_INT8 = 1,
+        /* float: ((float)sum * row_scale[m]) * col_scale[n] + bias[n], each step rounded to float: the
+           same bits on every device */
+        NPUMM_OUTPUT_FLOAT32 = 2,
+        /* int8_t: what a 16x16x16 tile kernel gives that shifts each 16-deep partial sum right by 7 and
+           clamps it, then adds these up and clamps again */
+        NPUMM_OUTPUT_TILE16_SHIFT7 = 3,
 };
 
 enum npumm_rounding {
@@ -173,29 +183,31 @@ struct npumm_matmul {
         const float *bias;            /* n, or NULL */
 };
 
-/* Rows first_row .. first_row + rows - 1 of C are final; each row is reported once, in any order of ranges. */
+/* Rows first_row .. first_row + rows - 1 of C are final. Each row is reported once, ranges in any order. */
 typedef void (*npumm_rows_fn)(struct npumm_client *client, uint64_t job, uint64_t first_row, uint64_t rows,
                               void *userdata);
 
 /*
  * The job is over, exactly once: `result` is 0, an npumm_status or -errno, and npumm_text(client) explains it
- * during the call. From now on nobody touches its memory.
+ * during the call ("" where it is 0). From now on nobody touches its memory.
  */
 typedef void (*npumm_done_fn)(struct npumm_client *client, uint64_t job, int result, void *userdata);
 
 /*
- * Sends a job and returns; never waits for the product. It may wait for the daemon when the library needs a new
- * arena for ordinary pointers. What the socket does not take at once goes out in later calls of npumm_dispatch().
- * `rows_fn` and `done_fn` may be NULL. Errors: NPUMM_INVALID at once for what makes no sense (nothing was sent),
- * NPUMM_BUSY when npumm_info::jobs_max jobs are outstanding, NPUMM_TOO_BIG; a job refused by the daemon ends
- * through done_fn.
+ * Sends a job and returns; never waits for the product. It may wait for the daemon when the library needs a
+ * new arena for ordinary pointers. What the socket does not take at once goes out in later calls of
+ * npumm_dispatch(): make them soon, as the daemon hangs up on a client that stops in mid-job for some
+ * seconds or lets its replies pile up (with NPUMM_INLINE the product is among them). `rows_fn` and
+ * `done_fn` may be NULL. Errors: NPUMM_INVALID at once for what makes no sense (nothing was sent),
+ * NPUMM_BUSY when npumm_info::jobs_max jobs are outstanding, NPUMM_TOO_BIG; a job refused by the daemon
+ * ends through done_fn.
  */
 int npumm_submit(struct npumm_client *client, const struct npumm_matmul *matmul, npumm_rows_fn rows_fn,
                  npumm_done_fn done_fn, void *userdata, uint64_t *ret_job);
 
 /*
- * Asks the daemon to drop a job. The job still ends through done_fn, with NPUMM_CANCELLED or, if it was faster,
- * with 0. Errors: NPUMM_NOT_FOUND (no such job is outstanding).
+ * Asks the daemon to drop a job. The job still ends through done_fn, with NPUMM_CANCELLED or, if it was
+ * faster, with 0. Errors: NPUMM_NOT_FOUND (no such job is outstanding).
  */
 int npumm_cancel(struct npumm_client *client, uint64_t job);
 
@@ -208,16 +220,16 @@ int npumm_matmul(struct npumm_client *client, const struct npumm_matmul *matmul)
 /* ---- event loop ---- */
 
 /*
- * A file descriptor that is readable when npumm_dispatch() has work, whichever direction that work is in. Watch
- * it for input only; do not read it. It stays the same for the life of the client.
+ * A file descriptor that is readable when npumm_dispatch() has work, whichever direction that work is in.
+ * Watch it for input only; do not read it. It stays the same for the life of the client.
  */
 int npumm_fd(const struct npumm_client *client);
 
 /*
- * Waits at most `timeout_ms` (0: not at all; -1: for ever) for something to happen, sends and receives what is
- * possible without waiting, and runs the callbacks. Returns 0 also when nothing happened, or a signal came. Once
- * the connection is lost, and the callbacks of all outstanding jobs have run, it returns the reason, then -ENOTCONN.
- * Errors: these, and -EDEADLK inside a callback.
+ * Waits at most `timeout_ms` (0: not at all; -1: for ever) for something to happen, sends and receives what
+ * is possible without waiting, and runs the callbacks. Returns 0 also when nothing happened, or a signal
+ * came. Once the connection is lost, and the callbacks of all outstanding jobs have run, it returns the
+ * reason, then -ENOTCONN. Errors: these, and -EDEADLK inside a callback.
  */
 int npumm_dispatch(struct npumm_client *client, int timeout_ms);
 

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel.h - the socket, the frames in it, and the queue of what is still to be sent.
+ *
+ * Role:   turns requests into bytes and bytes into heads of frames; moves payloads between the socket and
+ *         the memory that the user of the channel names, without a copy of its own.
+ * In:     struct request with views of its payload; bytes from the socket.
+ * Out:    the callbacks of struct channel_ops, only from inside channel_pump (`lost`: wherever it ends).
+ * Thread: the client's.
+ * Owns:   socket, epoll and eventfd; received descriptors until they are popped; heads of queued frames.
+ *         Never the memory behind a view.
+ * Never:  waits, but in channel_open and channel_poll; knows what a frame means.
+ *
+ * Design notes. A frame that has begun must be finished, or the stream is torn; yet once a job is over
+ * nobody may touch its memory, though the rest of its payload may still be queued (the daemon refused it
+ * early). The daemon throws such bytes away, so any will do: channel_blank() lets zeros take their place.
+ */
+#ifndef CLIENT_CHANNEL_H
+#define CLIENT_CHANNEL_H
+
+#include <sys/queue.h>
+#include <sys/un.h>
+
+#include "npumm.h"
+#include "proto/frame.h"
+#include "proto/message.h"
+
+#define CHANNEL_VIEWS_MAX   9 /* of one payload: five inputs and the gaps between them */
+#define CHANNEL_FDS_MAX     4 /* a daemon sends one at a time; the rest is there to tell that one does not */
+#define CHANNEL_INPUT_BYTES 65536 /* many small frames in one call; large payloads pass it by */
+
+/* Payload bytes in memory: rows of row_bytes, their beginnings stride_bytes apart. */
+struct channel_view {
+        uint8_t *memory;       /* borrowed: of the job, or of the call; never written to when sent */
+        uint64_t bytes;        /* in all */
+        uint64_t row_bytes;    /* not 0 */
+        uint64_t stride_bytes; /* 0: the same row again and again */
+};
+
+/* A view of so many bytes that are all 0, to be sent. */
+struct channel_view channel_zeros(uint64_t bytes);
+
+struct channel_ops {
+        /*
+         * A frame's control part has come. If the header announces a payload, *ret_sink must name memory
+         * for all of it, or the channel must have been ended.
+         */
+        void (*head)(void *userdata, const struct frame_header *header, const uint8_t *control,
+                     struct channel_view *ret_sink);
+        /* That frame is over, its payload in place. */
+        void (*end)(void *userdata);
+        /* channel_end() has run: nothing will be sent or received any more. */
+        void (*lost)(void *userdata);
+};
+
+struct channel_item;
+
+struct channel {
+        int socket_fd; /* owned; -1 before it is open and once it has ended */
+        int epoll_fd;  /* owned; watches the other two; readable when there is something to do */
+        int wake_fd;   /* owned; an eventfd */
+        bool is_awake;
+        bool watches_output;
+        bool cannot_send;                 /* the daemon reads no more; what it said before is still to come */
+        TAILQ_HEAD(, channel_item) queue; /* channel_item::link */
+        struct frame_decoder decoder;
+        struct channel_view sink; /* of the payload being received */
+        int fds[CHANNEL_FDS_MAX]; /* owned; received, not yet popped; or -errno in place of one */
+        size_t n_fds;
+        const struct channel_ops *ops; /* borrowed: constant */
+        void *userdata;                /* borrowed: embeds us */
+        int result;                    /* why it ended: -errno or npumm_status; 0 while it lives */
+        char text[NPUMM_TEXT_MAX];     /* the same for a person */
+        char path[sizeof((struct sockaddr_un *)0)->sun_path];
+        uint8_t input[CHANNEL_INPUT_BYTES];
+};
+
+/*
+ * Connects to `path`, waiting until `deadline_ns` at most while the daemon's backlog is full. On failure
+ * returns -errno, and channel->text explains. Either way channel_deinit() must follow some time.
+ */
+int channel_open(struct channel *channel, const char *path, uint64_t deadline_ns,
+                 const struct channel_ops *ops, void *userdata);
+
+/* Closes the descriptors and frees the queue. */
+void channel_deinit(struct channel *channel);
+
+/*
+ * Ends the connection for a reason, at the daemon's side too; calls ops->lost. Only the first reason counts.
+ */
+void channel_end(struct channel *channel, int result, const char *format, ...) _printf_(3, 4);
+
+/* The same in a forked child, for itself alone: the connection is its parent's and goes on. */
+void channel_disown(struct channel *channel);
+
+static inline bool channel_has_ended(const struct channel *channel)
+{
+        return channel->result != 0;
+}
+
+/*
+ * Queues a frame. The payload's memory must stay as it is until the frame is out, or blanked. Returns 0 or
+ * -ENOMEM, and then nothing is queued. channel_flush() sends it.
+ */
+int channel_push(struct channel *channel, const struct request *request, const struct channel_view *views,
+                 size_t n_views);
+
+/* Sends what the socket takes at once. */
+void channel_flush(struct channel *channel);
+
+/* Lets go of the payload memory of request `id`: what is not out yet goes out as zeros. */
+void channel_blank(struct channel *channel, uint64_t id);
+
+/*
+ * Waits at most `timeout_ms` (-1: for ever) until there is something to send or receive. Returns 0, also
+ * when there is nothing, or -EINTR.
+ */
+int channel_poll(const struct channel *channel, int timeout_ms);
+
+/* Sends and receives what is possible without waiting. */
+void channel_pump(struct channel *channel);
+
+/* Whether epoll_fd is to be readable whatever the socket has. */
+void channel_wake(struct channel *channel, bool wake);
+
+/*
+ * Hands out the oldest received descriptor, which the caller then owns; -errno when it could not be taken
+ * from the socket; -ENOENT when none has come.
+ */
+int channel_pop_fd(struct channel *channel);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli.h - what the subcommands of npumm-client share.
+ *
+ * Role:   exit codes, the one line on stderr that every failure is, common options, connecting.
+ * Thread: one; npumm-client has no other.
+ */
+#ifndef CLIENT_CLI_H
+#define CLIENT_CLI_H
+
+#include "npumm.h"
+#include "proto/base.h"
+
+#include <argp.h>
+
+enum cli_exit {
+        CLI_DONE = 0,
+        CLI_FAILED = 1,      /* the job or the daemon failed */
+        CLI_USAGE = 2,       /* usage, or bad input files */
+        CLI_UNREACHABLE = 3, /* cannot connect */
+};
+
+/* Options that are understood before and after the subcommand. */
+struct cli_common {
+        const char *socket_path; /* borrowed: argv; NULL: the library's default */
+};
+
+/*
+ * The children of every subcommand's argp, which gives them a struct cli_common as child_inputs[0]. They take
+ * --socket, --help and --version, and refuse arguments that nobody else took.
+ */
+extern const struct argp_child cli_common_children[];
+
+/* A subcommand. `argv[0]` is "npumm-client NAME"; `common` holds the options given before it. */
+struct cli_command {
+        const char *name;
+        enum cli_exit (*run)(struct cli_common common, int argc, char **argv);
+};
+
+enum cli_exit cli_matmul(struct cli_common common, int argc, char **argv);
+enum cli_exit cli_ping(struct cli_common common, int argc, char **argv);
+enum cli_exit cli_status(struct cli_common common, int argc, char **argv);
+
+/* Writes "npumm-client: what, where, what to do" as one line to stderr and returns `code`. */
+enum cli_exit cli_fail(enum cli_exit code, const char *format, ...) _printf_(2, 3);
+
+/* argp_parse, but a usage error is one line, and returned as CLI_USAGE. --help and --version exit in here. */
+enum cli_exit cli_parse(const struct argp *argp, int argc, char **argv, void *input);
+
+/* CLI_DONE or CLI_UNREACHABLE, with its line written. The caller ends the client with npumm_close(). */
+enum cli_exit cli_connect(const struct cli_common *common, struct npumm_client **ret_client);
+
+/* A call of the library on a connection that came about has failed: CLI_FAILED, with the library's words. */
+enum cli_exit cli_fail_job(const struct npumm_client *client, int result);
+
+/* Flushes stdout: CLI_DONE, or CLI_FAILED where not all of it could be written. */
+enum cli_exit cli_finish_stdout(void);
+
+static inline void npumm_closep(struct npumm_client **client)
+{
+        npumm_close(*client);
+}
+
+#endif
