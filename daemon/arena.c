@@ -47,9 +47,8 @@ int arena_new(struct arena_set *set, uid_t uid, uint64_t size_bytes, struct aren
         uint64_t whole_bytes;
         int r;
 
-        if (!checked_align(size_bytes, (uint64_t)sysconf(_SC_PAGESIZE), &whole_bytes) ||
-            whole_bytes > INT64_MAX)
-                return -EFBIG;
+        if (!checked_align(size_bytes, (uint64_t)sysconf(_SC_PAGESIZE), &whole_bytes))
+                whole_bytes = UINT64_MAX; /* more than any limit, which then has a name */
         arena = calloc(1, sizeof *arena);
         if (!arena)
                 return -ENOMEM;

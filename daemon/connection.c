@@ -80,20 +80,39 @@ static void fault(struct connection *connection, int r)
         assert(connection->finishing || connection->closing);
 }
 
+static void flush(struct connection *connection);
+
+static bool is_due(uint64_t deadline_ms, uint64_t now_ms)
+{
+        return deadline_ms != 0 && deadline_ms <= now_ms;
+}
+
+/*
+ * Whether the peer has taken nothing in all that time. The poll tells of room only when most of the socket's buffer
+ * is free; a slow reader may not get that far, and a try to send moves the deadline on.
+ */
+static bool is_stalled(struct connection *connection, uint64_t now_ms)
+{
+        if (!is_due(connection->stall_deadline_ms, now_ms))
+                return false;
+        flush(connection);
+        return !connection->closing && is_due(connection->stall_deadline_ms, now_ms);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
         struct connection *connection = container_of(timer, struct connection, timer);
         const uint64_t now = uv_now(connection->set->loop);
 
         connection->armed_ms = 0;
-        if (connection->stall_deadline_ms != 0 && connection->stall_deadline_ms <= now) {
+        if (is_stalled(connection, now)) {
                 if (connection->finishing) /* its last words found no ear */
                         connection_close(connection);
                 else
                         fault(connection, CONNECTION_E_STALL_TIME);
-        } else if (connection->hello_deadline_ms != 0 && connection->hello_deadline_ms <= now) {
+        } else if (is_due(connection->hello_deadline_ms, now)) {
                 fault(connection, CONNECTION_E_HELLO_TIME);
-        } else if (connection->frame_deadline_ms != 0 && connection->frame_deadline_ms <= now) {
+        } else if (is_due(connection->frame_deadline_ms, now)) {
                 fault(connection, CONNECTION_E_FRAME_TIME);
         }
         timer_update(connection);

@@ -118,9 +118,12 @@ static void on_news_closed(uv_handle_t *handle)
 {
         struct device_worker *worker = container_of((uv_async_t *)handle, struct device_worker, news);
 
+        uv_cond_destroy(&worker->changed);
+        uv_mutex_destroy(&worker->mutex);
         worker->events->closed(worker->userdata);
 }
 
+/* The lock outlives this call: it may come from within batch_done, and on_news then looks once more. */
 void device_worker_close(struct device_worker *worker)
 {
         assert(TAILQ_EMPTY(&worker->inside));
@@ -129,7 +132,5 @@ void device_worker_close(struct device_worker *worker)
         uv_cond_signal(&worker->changed);
         uv_mutex_unlock(&worker->mutex);
         (void)uv_thread_join(&worker->thread);
-        uv_cond_destroy(&worker->changed);
-        uv_mutex_destroy(&worker->mutex);
         uv_close((uv_handle_t *)&worker->news, on_news_closed);
 }

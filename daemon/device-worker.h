@@ -42,7 +42,10 @@ int device_worker_open(struct device_worker *worker, uv_loop_t *loop, device_wor
 
 void device_worker_submit(struct device_worker *worker, struct batch *batch);
 
-/* No batch may be inside: the thread is idle, so joining it does not hold the loop. */
+/*
+ * No batch may be inside: the thread is idle, so joining it does not hold the loop. May be called from within
+ * batch_done.
+ */
 void device_worker_close(struct device_worker *worker);
 
 #endif

@@ -82,7 +82,10 @@ struct device_ops {
                     struct device **ret_device, const char **ret_reason);
         /* Consumes the batch until batch_done. */
         void (*submit)(struct device *device, struct batch *batch);
-        /* No batch may be inside. Frees the device; `closed_fn` comes later, on the loop. */
+        /*
+         * No batch may be inside; from within the last one's batch_done is late enough. Frees the device;
+         * `closed_fn` comes later, on the loop.
+         */
         void (*close)(struct device *device, device_closed_fn closed_fn, void *userdata);
 };
 

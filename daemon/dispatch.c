@@ -131,10 +131,14 @@ static void fault_describe(const struct dispatch *dispatch, int r, const struct 
                 fault_set(ret_fault, STATUS_TOO_BIG, "%s has a control part of %" PRIu32 " bytes; %u are allowed",
                           frame_type_name(header->type), header->control_bytes, FRAME_CONTROL_BYTES_MAX);
                 break;
+        case FRAME_E_NO_PAYLOAD:
+                fault_set(ret_fault, STATUS_PROTOCOL, "%s has a payload of %" PRIu64 " bytes; only MATMUL may have one",
+                          frame_type_name(header->type), header->payload_bytes);
+                break;
         case FRAME_E_PAYLOAD:
                 fault_set(ret_fault, STATUS_TOO_BIG,
-                          "%s has a payload of %" PRIu64 " bytes; MATMUL may have %" PRIu64
-                          ", other types none: put larger operands into an arena",
+                          "%s has a payload of %" PRIu64 " bytes, over the limit inline-bytes = %" PRIu64
+                          "; put larger operands into an arena",
                           frame_type_name(header->type), header->payload_bytes, set->payload_bytes_max);
                 break;
         case CONNECTION_E_FDS:

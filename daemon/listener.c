@@ -145,7 +145,8 @@ static void turn_one_away(struct listener *listener)
                 dispatch_turn_away(fd, STATUS_BUSY,
                                    "the daemon is out of file descriptors; try again later, or raise LimitNOFILE");
         listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        listener->ops->exhausted(listener->userdata);
+        if (fd >= 0) /* else nobody was waiting: accept looks for a free fd first */
+                listener->ops->exhausted(listener->userdata);
 }
 
 static void on_connections(uv_poll_t *poll, int status, int events)

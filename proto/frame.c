@@ -52,7 +52,7 @@ static void header_decode(const uint8_t bytes[FRAME_HEADER_BYTES], struct frame_
         };
 }
 
-/* In the order in which a reader of the header would stumble; the version first, so that it is always named. */
+/* In the order in which a reader of the header stumbles; the version early, so that it is always named. */
 static int header_check(const struct frame_decoder *decoder)
 {
         const struct frame_header *header = &decoder->header;

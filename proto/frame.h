@@ -25,12 +25,15 @@
 
 #include "base.h"
 
-#define FRAME_MAGIC             "NPMM"
-#define FRAME_VERSION_MAJOR     1
-#define FRAME_VERSION_MINOR     0
-#define FRAME_HEADER_BYTES      32
-#define FRAME_CONTROL_BYTES_MAX 65536u /* largest message is below 1 KiB; the rest is room for unknown fields */
+#define FRAME_MAGIC         "NPMM"
+#define FRAME_VERSION_MAJOR 1
+#define FRAME_VERSION_MINOR 0
+#define FRAME_HEADER_BYTES  32
 
+/* The largest message is below 1 KiB; the rest is room for fields that we do not know. */
+#define FRAME_CONTROL_BYTES_MAX 65536u
+
+/* clang-format off */
 /*      name             wire  from the client?  may carry a payload? */
 #define FRAME_TABLE(X)                                                                                       \
         X(HELLO,            1, true,  false)                                                                 \
@@ -49,6 +52,7 @@
         X(PONG,            71, false, false)                                                                 \
         X(ERROR,           72, false, false)                                                                 \
         X(BYE,             73, false, false)
+/* clang-format on */
 
 enum frame_type {
         FRAME_NONE = 0,
@@ -96,7 +100,7 @@ struct frame_decoder {
         struct frame_header header; /* valid from HEAD to END, and for the message of an error */
         uint8_t *control;           /* header.control_bytes long; valid from HEAD to END; points at one of: */
         uint8_t *control_owned;     /* owned, for large ones; else NULL */
-        uint8_t control_small[256]; /* enough for every message of version 1.0 without unknown fields */
+        uint8_t control_small[256]; /* enough for every request of version 1.0 without unknown fields */
         uint8_t header_bytes[FRAME_HEADER_BYTES];
         size_t header_have;
         size_t control_have;

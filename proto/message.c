@@ -109,10 +109,10 @@ static bool inline_input_check(const struct extent *extent, uint64_t payload_byt
         /* No overflow: extent_check has added these two. */
         if (place->arena == 0 && place->offset_bytes + place->extent_bytes > payload_bytes)
                 return fault_set(fault, STATUS_INVALID,
-                                 "%s: bytes %" PRIu64 "..%" PRIu64
-                                 " lie outside the payload of %" PRIu64 " bytes",
-                                 extent->name, place->offset_bytes,
-                                 place->offset_bytes + place->extent_bytes, payload_bytes);
+                                 "%s: bytes %" PRIu64 "..%" PRIu64 " lie outside the payload of %" PRIu64
+                                 " bytes",
+                                 extent->name, place->offset_bytes, place->offset_bytes + place->extent_bytes,
+                                 payload_bytes);
         return true;
 }
 
@@ -180,8 +180,10 @@ bool message_check_matmul(struct request_matmul *matmul, uint64_t payload_bytes,
         const struct extent inputs[] = {
                 {"A", &matmul->a, matmul->m, matmul->k, 1},
                 {"B", matmul->b_is_weights ? NULL : &matmul->b, b_rows, b_cols, 1},
-                {"row_scale", place_is_given(&matmul->row_scale) ? &matmul->row_scale : NULL, 1, matmul->m, 4},
-                {"col_scale", place_is_given(&matmul->col_scale) ? &matmul->col_scale : NULL, 1, matmul->n, 4},
+                {"row_scale", place_is_given(&matmul->row_scale) ? &matmul->row_scale : NULL, 1, matmul->m,
+                 4},
+                {"col_scale", place_is_given(&matmul->col_scale) ? &matmul->col_scale : NULL, 1, matmul->n,
+                 4},
                 {"bias", place_is_given(&matmul->bias) ? &matmul->bias : NULL, 1, matmul->n, 4},
         };
         struct extent output = {"C", &matmul->c, matmul->m, matmul->n, 1};
@@ -353,7 +355,8 @@ bool message_read_request(const struct frame_header *header, const uint8_t *cont
         *ret_request = (struct request){.type = kind->type, .id = header->request_id};
         if (!kind->descriptor) {
                 if (header->control_bytes != 0)
-                        return fault_set(ret_fault, STATUS_PROTOCOL, "%s takes no control part, but has %u bytes",
+                        return fault_set(ret_fault, STATUS_PROTOCOL,
+                                         "%s takes no control part, but has %u bytes",
                                          frame_type_name(kind->type), header->control_bytes);
                 return true;
         }

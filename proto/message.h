@@ -22,13 +22,7 @@
 #define MESSAGE_SHIFT_MAX       31u
 #define MESSAGE_CLIENT_NAME_MAX 64u
 
-enum output_form {
-        OUTPUT_INT32 = 0,
-        OUTPUT_INT8,
-        OUTPUT_FLOAT32,
-        OUTPUT_TILE16_SHIFT7,
-        OUTPUT_MAX
-};
+enum output_form { OUTPUT_INT32 = 0, OUTPUT_INT8, OUTPUT_FLOAT32, OUTPUT_TILE16_SHIFT7, OUTPUT_MAX };
 
 enum rounding { ROUNDING_FLOOR = 0, ROUNDING_NEAREST_EVEN, ROUNDING_MAX };
 
@@ -148,8 +142,8 @@ bool message_read_request(const struct frame_header *header, const uint8_t *cont
 bool message_check_matmul(struct request_matmul *matmul, uint64_t payload_bytes, struct fault *ret_fault);
 
 /* Reads a reply; unknown status values become STATUS_MAX. False: not a message of this type. */
-bool message_read_reply(const struct frame_header *header, const uint8_t *control,
-                        struct message_text *text, struct reply *ret_reply);
+bool message_read_reply(const struct frame_header *header, const uint8_t *control, struct message_text *text,
+                        struct reply *ret_reply);
 
 /* Both write the control part into `ret_control` and return its length. The struct must be valid. */
 size_t message_write_request(const struct request *request, uint8_t ret_control[MESSAGE_WRITE_MAX]);

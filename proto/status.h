@@ -10,6 +10,7 @@
 
 #include "base.h"
 
+/* clang-format off */
 /*      name          value  plain words, for a person who sees only the status */
 #define STATUS_TABLE(X)                                                                                      \
         X(OK,             0, "done")                                                                         \
@@ -30,6 +31,7 @@ enum status {
 #undef X
         STATUS_MAX
 };
+/* clang-format on */
 
 /* "OK", "NOT_FOUND", ...; "UNKNOWN" for a value outside the table. Never NULL. */
 const char *status_name(unsigned status);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-message-hostile.c - control parts that are no messages, or that want more memory than they are worth.
+ *
+ * Role: puts them together by hand (wire.h) and expects a refusal that costs nothing.
+ */
+#include <check.h>
+#include <malloc.h>
+
+#include "wire.h"
+
+static struct wire wire;
+
+static void setup(void)
+{
+        wire.n = 0;
+}
+
+static void expect_accepted(enum frame_type type)
+{
+        struct fault fault = {.text = ""};
+        struct request request;
+
+        ck_assert_msg(wire_read(&wire, type, &request, &fault), "refused: %s", fault.text);
+}
+
+/* ---- control parts that are no messages ---- */
+
+static const enum frame_type described_requests[] = {FRAME_HELLO, FRAME_ARENA_CREATE, FRAME_ARENA_RELEASE,
+                                                     FRAME_MATMUL};
+static const enum frame_type bare_requests[] = {FRAME_CANCEL, FRAME_STATUS, FRAME_PING};
+static const enum frame_type described_replies[] = {FRAME_WELCOME, FRAME_ARENA_CREATED, FRAME_ROWS,
+                                                    FRAME_DONE,    FRAME_ERROR,         FRAME_BYE};
+static const enum frame_type bare_replies[] = {FRAME_ARENA_RELEASED, FRAME_STATUS_REPORT, FRAME_PONG};
+
+START_TEST(test_control_on_bare_requests)
+{
+        wire_number(&wire, 1, 1);
+        for (size_t i = 0; i < ARRAY_SIZE(bare_requests); i++)
+                wire_expect_refused(&wire, bare_requests[i], STATUS_PROTOCOL, "takes no control part");
+}
+END_TEST
+
+START_TEST(test_control_on_bare_replies)
+{
+        struct message_text text;
+        struct reply reply;
+
+        wire_number(&wire, 1, 1);
+        for (size_t i = 0; i < ARRAY_SIZE(bare_replies); i++)
+                ck_assert(!wire_read_reply(&wire, bare_replies[i], &text, &reply));
+}
+END_TEST
+
+static const struct {
+        const char *what;
+        uint8_t bytes[12];
+        size_t n_bytes;
+} garbage[] = {
+        {"all ones", {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 12},
+        {"a tag and nothing behind it", {0x08}, 1},
+        {"a number without its last byte", {0x08, 0x80, 0x80}, 3},
+        {"a number of 11 bytes",
+         {0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01},
+         12},
+        {"a length beyond the end", {0x7a, 0x05, 'a', 'b'}, 4},
+        {"a length of 2^32 - 1", {0x7a, 0xff, 0xff, 0xff, 0xff, 0x0f}, 6},
+        {"a length of 2^64 - 1", {0x7a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, 11},
+        {"half of a 64-bit number", {0x79, 1, 2, 3, 4}, 5},
+        {"half of a 32-bit number", {0x7d, 1, 2}, 3},
+        {"a group begins", {0x7b, 0x7c}, 2},
+        {"a group ends", {0x7c}, 1},
+        {"wire type 6", {0x7e, 0}, 2},
+        {"wire type 7", {0x7f, 0}, 2},
+        {"a tag of 6 bytes", {0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, 6},
+};
+
+START_TEST(test_garbage)
+{
+        struct message_text text;
+        struct reply reply;
+
+        memcpy(wire.bytes, garbage[_i].bytes, garbage[_i].n_bytes);
+        wire.n = garbage[_i].n_bytes;
+        for (size_t i = 0; i < ARRAY_SIZE(described_requests); i++)
+                wire_expect_refused(&wire, described_requests[i], STATUS_PROTOCOL, "is not a valid message");
+        for (size_t i = 0; i < ARRAY_SIZE(described_replies); i++)
+                ck_assert_msg(!wire_read_reply(&wire, described_replies[i], &text, &reply), "%s",
+                              garbage[_i].what);
+}
+END_TEST
+
+/* Field 1 as a string where a number belongs, field 3 as a number where a string or an operand belongs. */
+START_TEST(test_wrong_wire_type)
+{
+        wire_string(&wire, 1, "x");
+        for (size_t i = 0; i < ARRAY_SIZE(described_requests); i++)
+                wire_expect_refused(&wire, described_requests[i], STATUS_PROTOCOL, "is not a valid message");
+        wire.n = 0;
+        wire_number(&wire, 3, 1);
+        wire_expect_refused(&wire, FRAME_HELLO, STATUS_PROTOCOL, "is not a valid message");
+        wire.n = 0;
+        wire_number(&wire, 4, 1);
+        wire_expect_refused(&wire, FRAME_MATMUL, STATUS_PROTOCOL, "is not a valid message");
+}
+END_TEST
+
+START_TEST(test_garbage_inside_an_operand)
+{
+        wire_ones(&wire);
+        wire_bytes(&wire, 4, "\x08", 1);
+        wire_expect_refused(&wire, FRAME_MATMUL, STATUS_PROTOCOL, "is not a valid message");
+}
+END_TEST
+
+/* ---- control parts that want more memory than they are worth ---- */
+
+static size_t heap_bytes(void)
+{
+        const struct mallinfo2 info = mallinfo2();
+
+        return info.uordblks + info.hblkhd;
+}
+
+/* How much the heap has ever needed, as long as it is not told to shrink. */
+static size_t heap_high_water(void)
+{
+        const struct mallinfo2 info = mallinfo2();
+
+        return info.arena + info.hblkhd;
+}
+
+/* Reads wire as every type of message and expects each to be refused, without a byte from the heap. */
+static void expect_refused_without_heap(void)
+{
+        struct message_text text;
+        struct request request;
+        struct reply reply;
+        struct fault fault;
+        size_t used, most;
+
+        (void)mallopt(M_MMAP_THRESHOLD, 1 << 30); /* keep the top of the heap where it was highest */
+        (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
+        (void)malloc_trim(0);
+        used = heap_bytes();
+        most = heap_high_water();
+        for (size_t i = 0; i < ARRAY_SIZE(described_requests); i++) {
+                const struct frame_header header = {.type = described_requests[i],
+                                                    .control_bytes = (uint32_t)wire.n};
+
+                ck_assert(!message_read_request(&header, wire.bytes, &request, &fault));
+                ck_assert_int_eq(fault.status, STATUS_PROTOCOL);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(described_replies); i++)
+                ck_assert(!wire_read_reply(&wire, described_replies[i], &text, &reply));
+        ck_assert_uint_eq(heap_bytes(), used);
+        ck_assert_uint_eq(heap_high_water(), most);
+}
+
+START_TEST(test_64_kib_of_unknown_numbers)
+{
+        while (wire.n + 2 <= sizeof wire.bytes)
+                wire_number(&wire, 15, 0);
+        expect_refused_without_heap();
+}
+END_TEST
+
+START_TEST(test_64_kib_of_empty_unknown_fields)
+{
+        while (wire.n + 2 <= sizeof wire.bytes)
+                wire_string(&wire, 15, "");
+        expect_refused_without_heap();
+}
+END_TEST
+
+START_TEST(test_one_unknown_field_of_64_kib)
+{
+        static const uint8_t zeros[FRAME_CONTROL_BYTES_MAX - 4];
+
+        wire_bytes(&wire, 15, zeros, sizeof zeros);
+        expect_refused_without_heap();
+}
+END_TEST
+
+/* Field 4 is an operand of a matmul and field 5 the limits of a welcome; to the others they are unknown. */
+START_TEST(test_64_kib_of_repeated_submessages)
+{
+        while (wire.n + 4 <= sizeof wire.bytes) {
+                wire_string(&wire, 4, "");
+                wire_string(&wire, 5, "");
+        }
+        expect_refused_without_heap();
+}
+END_TEST
+
+/* Field 3 is the name in a hello and the version in a welcome. */
+START_TEST(test_64_kib_of_repeated_strings)
+{
+        struct request request;
+        struct fault fault;
+
+        while (wire.n + 3 <= sizeof wire.bytes)
+                wire_string(&wire, 3, "x");
+        ck_assert(!wire_read(&wire, FRAME_HELLO, &request, &fault));
+        ck_assert_int_eq(fault.status, STATUS_PROTOCOL);
+}
+END_TEST
+
+START_TEST(test_64_kib_of_unknown_fields_inside_an_operand)
+{
+        static uint8_t inner[65000];
+
+        for (size_t i = 0; i + 2 <= sizeof inner; i += 2) {
+                inner[i] = 15 << 3;
+                inner[i + 1] = 0;
+        }
+        wire_ones(&wire);
+        wire_bytes(&wire, 4, inner, sizeof inner);
+        wire_expect_refused(&wire, FRAME_MATMUL, STATUS_PROTOCOL, "is not a valid message");
+}
+END_TEST
+
+/* No message is recursive: however deep the bytes nest, the reader goes down two levels. */
+START_TEST(test_deep_nesting)
+{
+        struct request request;
+        struct fault fault;
+
+        while (wire.n < 6000) {
+                wire_byte(&wire, 4 << 3 | 2);
+                wire_varint(&wire, 6000 - wire.n - 2);
+        }
+        (void)wire_read(&wire, FRAME_MATMUL, &request, &fault);
+        (void)wire_read(&wire, FRAME_HELLO, &request, &fault);
+        ck_assert_int_eq(fault.status, STATUS_PROTOCOL);
+}
+END_TEST
+
+/* What a newer peer may add without being refused (README.md, versions): 64 fields, 4 KiB. */
+START_TEST(test_room_for_newer_fields)
+{
+        uint8_t value[61] = {0};
+        struct message_text text;
+        struct reply reply;
+        size_t n_fields = 0;
+
+        wire_ones(&wire);
+        wire_operand(&wire, 4, 0);
+        wire_operand(&wire, 5, 1);
+        wire_operand(&wire, 8, 4);
+        for (; n_fields < 64; n_fields++)
+                wire_bytes(&wire, 100, value, sizeof value);
+        ck_assert_uint_ge(wire.n, 4096);
+        expect_accepted(FRAME_MATMUL);
+        wire.n = 0;
+        wire_string(&wire, 3, "v");
+        wire_string(&wire, 4, "b");
+        wire_string(&wire, 5, "");
+        for (n_fields = 0; n_fields < 64; n_fields++)
+                wire_bytes(&wire, 100, value, sizeof value);
+        ck_assert(wire_read_reply(&wire, FRAME_WELCOME, &text, &reply));
+        ck_assert_str_eq(reply.welcome.backend, "b");
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("message-hostile");
+        TCase *invalid = tcase_create("no message");
+        TCase *hungry = tcase_create("hungry");
+        SRunner *runner;
+        int failed;
+
+        tcase_add_checked_fixture(invalid, setup, NULL);
+        tcase_add_test(invalid, test_control_on_bare_requests);
+        tcase_add_test(invalid, test_control_on_bare_replies);
+        tcase_add_loop_test(invalid, test_garbage, 0, (int)ARRAY_SIZE(garbage));
+        tcase_add_test(invalid, test_wrong_wire_type);
+        tcase_add_test(invalid, test_garbage_inside_an_operand);
+        tcase_add_checked_fixture(hungry, setup, NULL);
+        tcase_add_test(hungry, test_64_kib_of_unknown_numbers);
+        tcase_add_test(hungry, test_64_kib_of_empty_unknown_fields);
+        tcase_add_test(hungry, test_one_unknown_field_of_64_kib);
+        tcase_add_test(hungry, test_64_kib_of_repeated_submessages);
+        tcase_add_test(hungry, test_64_kib_of_repeated_strings);
+        tcase_add_test(hungry, test_64_kib_of_unknown_fields_inside_an_operand);
+        tcase_add_test(hungry, test_deep_nesting);
+        tcase_add_test(hungry, test_room_for_newer_fields);
+        suite_add_tcase(suite, invalid);
+        suite_add_tcase(suite, hungry);
+        runner = srunner_create(suite);
+        srunner_run_all(runner, CK_NORMAL);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
