@@ -82,7 +82,9 @@ static void arena_end_work(uv_work_t *work)
 {
         struct arena *arena = container_of(work, struct arena, end_work);
 
-        (void)fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)arena->size_bytes);
+        if (!arena->keeps_pages)
+                (void)fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                                (off_t)arena->size_bytes);
         (void)munmap(arena->memory, arena->size_bytes);
         (void)close(arena->fd);
 }
@@ -108,6 +110,7 @@ struct arena *arena_unref(struct arena *arena)
         assert(arena->refs > 0);
         if (--arena->refs > 0)
                 return NULL;
+        arena->keeps_pages = arena->set->stopping && !arena->gone_fn;
         r = uv_queue_work(arena->set->loop, &arena->end_work, arena_end_work, arena_end_done);
         assert(r == 0); /* fails only without a function to run */
         return NULL;

@@ -12,7 +12,9 @@
  *
  * References: one by the client's handle, one by each job with an operand here, one by each reply that still
  * carries bytes from here. A client keeps its own mapping after release, so the last reference does not free
- * the pages by itself: they are punched out first, and only then is the uid discharged.
+ * the pages by itself: they are punched out first, and only then is the uid discharged. Only when the daemon stops
+ * are arenas that nobody has released left as they are: a client reads its products, and finds its operands to
+ * submit again elsewhere, after BYE; the pages go with the client's mapping.
  */
 #ifndef DAEMON_ARENA_H
 #define DAEMON_ARENA_H
@@ -26,6 +28,7 @@ struct arena_set {
         uv_loop_t *loop;     /* borrowed: outlives all arenas */
         struct quota *quota; /* borrowed: same */
         size_t n_arenas;     /* alive, those on the way out included */
+        bool stopping;       /* what clients still map is left to them: they may not have read their products yet */
 };
 
 typedef void (*arena_gone_fn)(void *userdata);
@@ -39,6 +42,7 @@ struct arena {
         struct quota_charge charge;
         arena_gone_fn gone_fn; /* on the loop, once the pages are free and the charge is gone; or NULL */
         void *gone_userdata;
+        bool keeps_pages; /* at its end: it was not released, and the daemon is stopping */
         uv_work_t end_work;
 };
 

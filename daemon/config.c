@@ -124,9 +124,11 @@ static int number_set(struct config *config, const char *key, const char *value,
 
                 if (strcmp(number->key, key) != 0)
                         continue;
-                if (!number_parse(value, number->unit, &parsed) || parsed < number->least || parsed > number->most)
-                        return invalid(ret_error, "%s: \"%.40s\" is not a number from %" PRIu64 " to %" PRIu64,
-                                       key, value, number->least, number->most);
+                if (!number_parse(value, number->unit, &parsed) || parsed < number->least ||
+                    parsed > number->most)
+                        return invalid(ret_error,
+                                       "%s: \"%.40s\" is not a number from %" PRIu64 " to %" PRIu64, key,
+                                       value, number->least, number->most);
                 *number_of(config, number) = parsed;
                 return 0;
         }
@@ -150,8 +152,8 @@ int config_set(struct config *config, const char *key, const char *value, char r
         if (strcmp(key, "log-level") == 0) {
                 level = name_find(log_level_names, value);
                 if (level < 0)
-                        return invalid(ret_error, "log-level: \"%.40s\" is none of error, warning, info, debug",
-                                       value);
+                        return invalid(ret_error,
+                                       "log-level: \"%.40s\" is none of error, warning, info, debug", value);
                 config->log_level = (enum log_level)level;
                 return 0;
         }
@@ -162,47 +164,85 @@ int config_set(struct config *config, const char *key, const char *value, char r
 
 struct reading {
         struct config *config;
-        int result;                    /* of the first line that failed */
+        FILE *file; /* borrowed: closed by config_read */
+        int line;   /* the one that is being read, from 1 */
+        int result; /* of the first line that failed, other than by its form */
+        int result_line;
         char error[CONFIG_ERROR_MAX];
 };
+
+static void reading_fail(struct reading *reading, int r, const char *error)
+{
+        if (reading->result != 0)
+                return;
+        reading->result = r;
+        reading->result_line = reading->line;
+        (void)snprintf(reading->error, sizeof reading->error, "%s", error);
+}
+
+/* inih asks this for each line. By itself it would take what does not fit in its buffer for another line. */
+static char *on_line(char *line, int n_bytes, void *userdata)
+{
+        struct reading *reading = userdata;
+        size_t n;
+        int c;
+
+        if (!fgets(line, n_bytes, reading->file))
+                return NULL;
+        reading->line++;
+        n = strlen(line);
+        if (n + 1 < (size_t)n_bytes || line[n - 1] == '\n')
+                return line;
+        do
+                c = fgetc(reading->file);
+        while (c != '\n' && c != EOF);
+        if (!strchr("#;", line[strspn(line, " \t")])) /* comments may be as long as they like */
+                reading_fail(reading, CONFIG_E_INVALID, "the line is too long");
+        line[0] = '\0';
+        return line;
+}
 
 /* inih calls this for each key; 0 tells it that the line is bad. */
 static int on_key(void *userdata, const char *section, const char *key, const char *value)
 {
         struct reading *reading = userdata;
-        char error[CONFIG_ERROR_MAX];
+        char error[CONFIG_ERROR_MAX] = "";
         int r;
 
         if (strcmp(section, SECTION) != 0)
                 r = invalid(error, "section [%.40s]: there is only [" SECTION "]", section);
         else
                 r = config_set(reading->config, key, value, error);
-        if (r != 0 && reading->result == 0) {
-                reading->result = r;
-                memcpy(reading->error, error, sizeof error);
-        }
+        if (r != 0)
+                reading_fail(reading, r, error);
         return r == 0;
 }
 
 int config_read(struct config *config, const char *path, char ret_error[CONFIG_ERROR_MAX])
 {
-        struct reading reading = {.config = config};
-        FILE *file = fopen(path, "re");
-        int line;
+        struct reading reading = {.config = config, .file = fopen(path, "re")};
+        int line, error;
 
-        if (!file) {
+        if (!reading.file) {
                 (void)invalid(ret_error, "%.150s: %s", path, strerror(errno));
                 return CONFIG_E_FILE;
         }
-        line = ini_parse_file(file, on_key, &reading);
-        (void)fclose(file);
-        if (line == 0)
-                return 0;
+        errno = 0;
+        line = ini_parse_stream(on_line, &reading, on_key, &reading);
+        error = ferror(reading.file) ? errno : 0; /* a directory opens, and fails only here */
+        (void)fclose(reading.file);
+        if (error != 0) {
+                (void)invalid(ret_error, "%.150s: %s", path, strerror(error));
+                return CONFIG_E_FILE;
+        }
         if (reading.result < 0)
                 return reading.result;
-        if (reading.result == 0)
+        /* The first line that is wrong, be it by its form or by what it says. */
+        if (line > 0 && (reading.result == 0 || line < reading.result_line))
                 return invalid(ret_error, "%.150s:%d: not \"key = value\"", path, line);
-        return invalid(ret_error, "%.100s:%d: %.120s", path, line, reading.error);
+        if (reading.result != 0)
+                return invalid(ret_error, "%.100s:%d: %.120s", path, reading.result_line, reading.error);
+        return 0;
 }
 
 /* ---- print ---- */
@@ -226,7 +266,8 @@ static void line_print(FILE *to, bool is_default, const char *key, const char *v
 
 void config_print(const struct config *config, FILE *to)
 {
-        (void)fputs("# Configuration of npumatmuld; see npumatmuld.conf(5). Options on the command line come first.\n"
+        (void)fputs("# Configuration of npumatmuld; see npumatmuld.conf(5). Options on the command line come "
+                    "first.\n"
                     "[" SECTION "]\n\n",
                     to);
         (void)fprintf(to, "# socket: where clients connect, unless systemd passes a socket. Default: %s\n",
@@ -236,7 +277,8 @@ void config_print(const struct config *config, FILE *to)
         line_print(to, strcmp(config->backend, DEFAULT_BACKEND) == 0, "backend", config->backend);
         (void)fprintf(to, "# log-level: error, warning, info or debug. Default: %s\n",
                       log_level_names[DEFAULT_LOG_LEVEL]);
-        line_print(to, config->log_level == DEFAULT_LOG_LEVEL, "log-level", log_level_names[config->log_level]);
+        line_print(to, config->log_level == DEFAULT_LOG_LEVEL, "log-level",
+                   log_level_names[config->log_level]);
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
                 const struct number *number = &numbers[i];
                 uint64_t value = *(const uint64_t *)(const void *)((const char *)config + number->offset);

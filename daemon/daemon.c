@@ -108,6 +108,7 @@ static void stop(struct daemon *daemon, const char *why)
         (void)sd_notifyf(0, "STOPPING=1\nSTATUS=Stopping: %zu jobs to finish", daemon->pipeline.jobs_inside);
         log_info("%s: stopping after %zu jobs", why, daemon->pipeline.jobs_inside);
         daemon->sessions.stopping = true;
+        daemon->arenas.stopping = true;
         listener_close(&daemon->listener);
         (void)uv_timer_start(&daemon->drain, on_drain_timeout, daemon->config->drain_timeout_ms, 0);
         if (daemon->pipeline.jobs_inside == 0)

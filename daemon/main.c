@@ -11,7 +11,8 @@
 #include "daemon/daemon.h"
 #include "daemon/version.h"
 
-const char *argp_program_version = "npumatmuld " DAEMON_VERSION;
+/* libc reads this one by its name: it must not be hidden like all else. */
+__attribute__((visibility("default"))) const char *argp_program_version = "npumatmuld " DAEMON_VERSION;
 
 enum { OPTION_SOCKET = 256, OPTION_BACKEND, OPTION_CONFIG, OPTION_CHECK_CONFIG, OPTION_LOG_LEVEL };
 

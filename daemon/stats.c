@@ -22,8 +22,10 @@ uint64_t hold_meter_quantile_us(const struct hold_meter *meter, double quantile)
 
         for (size_t i = 0; i < HOLD_BUCKETS && meter->n_times > 0; i++) {
                 seen += meter->buckets[i];
-                if ((double)seen >= wanted)
-                        return MIN(UINT64_C(1) << i, meter->max_us);
+                if (seen == 0 || (double)seen < wanted)
+                        continue;
+                /* the last bucket has no end */
+                return i + 1 < HOLD_BUCKETS ? MIN(UINT64_C(1) << i, meter->max_us) : meter->max_us;
         }
         return 0;
 }
