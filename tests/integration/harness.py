@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""Runs a real daemon for a test, and looks at it from outside.
+
+Role:  starts npumatmuld on a private socket with a configuration of its own, waits until it says READY=1, stops it
+       with SIGTERM and insists that it ended well; reads /proc.
+In:    NPUMM_DAEMON, the program; NPUMM_TEST_SLOW=1 where it is built with sanitizers, so that sizes shrink.
+Owns:  the process, its folder, the notify socket.
+Never: sleeps for a guessed time: it waits for an event, or polls a condition until a deadline.
+"""
+import contextlib
+import os
+import pathlib
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import wire
+
+SLOW = os.environ.get("NPUMM_TEST_SLOW", "0") not in ("", "0")
+PATIENCE = 60 if SLOW else 20  # seconds that anything may take on a busy machine before a test fails
+LIMITS_WIDE = 20000            # descriptors, where a test does not say
+
+
+def scaled(size, by=8):
+    """`size`, or a `by`-th of it where the daemon is slow."""
+    return max(size // by, 1) if SLOW else size
+
+
+def eventually(predicate, seconds=PATIENCE, what="the condition"):
+    """Polls until predicate() is true, and returns its value."""
+    until = time.monotonic() + seconds
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > until:
+            raise AssertionError(f"{what} did not come true within {seconds} s")
+        time.sleep(0.005)  # between two looks, not in place of one
+
+
+def daemon_program():
+    program = os.environ.get("NPUMM_DAEMON")
+    if not program:
+        raise SystemExit("NPUMM_DAEMON is not set: it names the daemon's program, e.g. build/daemon/npumatmuld")
+    return os.path.abspath(program)
+
+
+class NotifySocket:
+    """What a service manager hears."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.seen = []
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(self.path)
+
+    def close(self):
+        self.sock.close()
+
+    def listen(self, done, process=None, seconds=PATIENCE):
+        """Hears until done(), or the end of `process`, or the time is over. Somebody must: the queue is short, and a
+        daemon whose service manager does not listen is stuck."""
+        until = time.monotonic() + seconds
+        pidfd = os.pidfd_open(process.pid) if process else -1
+        watched = [self.sock] + ([pidfd] if process else [])
+        try:
+            while not done():
+                ready = select.select(watched, [], [], max(until - time.monotonic(), 0))[0]
+                if self.sock in ready:
+                    self.seen += self.sock.recv(4096).decode().splitlines()
+                else:
+                    return
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+
+    def wait(self, line, process=None, count=1):
+        """Until `line` has been heard `count` times; fails at once when `process` ends before."""
+        self.listen(lambda: self.seen.count(line) >= count, process)
+        assert self.seen.count(line) >= count, f"the daemon did not say {line} {count} times; it said {self.seen}"
+
+
+class Daemon:
+    """One npumatmuld, in a temporary folder of its own.
+
+    settings  keys of the configuration file, with hyphens or underscores
+    path      of its socket; else `sock` in its folder
+    before    called with the path before the daemon starts
+    command   what starts the daemon; {path} in it becomes the path
+    nofile    its RLIMIT_NOFILE
+    wait      until it says READY=1
+    """
+
+    def __init__(self, settings=None, *, path=None, before=None, command=(), env=None, nofile=LIMITS_WIDE,
+                 wait=True):
+        self._temporary = tempfile.TemporaryDirectory(prefix="npumm-test-")
+        self.folder = pathlib.Path(self._temporary.name)
+        self.path = path or str(self.folder / "sock")
+        self.stderr_path = self.folder / "stderr"
+        config = self.folder / "conf"
+        config.write_text("[npumatmuld]\n" + "".join(
+            f"{key.replace('_', '-')} = {value}\n"
+            for key, value in {"backend": "cpu", "log-level": "debug", **(settings or {})}.items()))
+        self.judged = False  # its exit code was looked at
+        self.preface = ("Listening on", "Communication attempt", "Execing") if command else ()
+        self.notify = NotifySocket(self.folder / "notify")
+        if before:
+            before(self.path)
+        limit = min(nofile, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        with open(self.stderr_path, "ab") as stderr:
+            self.process = subprocess.Popen(
+                [*(word.replace("{path}", self.path) for word in command), daemon_program(),
+                 f"--socket={self.path}", f"--config={config}"],
+                stdin=subprocess.DEVNULL, stderr=stderr,
+                env={**os.environ, "NOTIFY_SOCKET": self.notify.path, **(env or {})},
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+        if wait:
+            try:
+                self.notify.wait("READY=1", self.process)
+            except AssertionError:
+                self.show_stderr()
+                self.kill()
+                raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        try:
+            if kind is None:
+                self.stop()
+        except AssertionError:
+            kind = AssertionError
+            raise
+        finally:
+            if kind is not None:
+                self.show_stderr()
+            self.kill()
+            self._temporary.cleanup()
+
+    # -- its end --
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds=PATIENCE):
+        """Until it has ended: its exit code."""
+        if self.process.returncode is None:
+            self.notify.listen(lambda: False, self.process, seconds)
+            self.process.wait(1)
+        return self.process.returncode
+
+    def stop(self):
+        """SIGTERM, and 0; unless its end has been judged before."""
+        if not self.judged:
+            if self.is_alive():
+                self.terminate()
+            self.expect_exit(0)
+
+    def expect_exit(self, code):
+        """It ends with `code`, and has said nothing but its own log lines: sanitizers would."""
+        self.judged = True
+        found = self.wait()
+        assert found == code, f"the daemon ended with {found}, not {code}"
+        strange = [line for line in self.stderr().splitlines()
+                   if not line.startswith(("npumatmuld: ", *self.preface))]
+        assert not strange, "the daemon said something other than its log:\n" + "\n".join(strange[:100])
+
+    def kill(self):
+        """Not gentle; for the end of a test, and for tests of just this."""
+        self.notify.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    # -- what can be seen of it --
+
+    def stderr(self):
+        return self.stderr_path.read_text(errors="backslashreplace")
+
+    def show_stderr(self):
+        sys.stderr.write(f"---- stderr of the daemon, pid {self.process.pid} ----\n{self.stderr()[-20000:]}----\n")
+
+    def is_alive(self):
+        return self.process.poll() is None
+
+    def proc(self, name):
+        return pathlib.Path(f"/proc/{self.process.pid}/{name}").read_text(encoding="utf-8")
+
+    def cpu_seconds(self):
+        fields = self.proc("stat").rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def fd_count(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def memory_kib(self, field):
+        """VmRSS, VmHWM, ..."""
+        for line in self.proc("status").splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1])
+        raise AssertionError(f"/proc has no {field}")
+
+    def arenas_held(self):
+        """(arenas open, arenas mapped, bytes of them that are in memory); those of inline jobs count, too."""
+        opened = in_memory_bytes = 0
+        for entry in os.scandir(f"/proc/{self.process.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if os.readlink(entry.path).startswith("/memfd:npumm-arena"):
+                    opened += 1
+                    in_memory_bytes += os.stat(entry.path).st_blocks * 512
+        return opened, self.proc("maps").count("/memfd:npumm-arena"), in_memory_bytes
+
+    def connect(self, **how):
+        """A connection that has not said anything."""
+        return wire.Wire(self.path, **how)
+
+    def client(self, **how):
+        """A connection that has said HELLO."""
+        client = self.connect(**how)
+        client.hello()
+        return client
+
+
+def main():
+    """unittest's main, but a file of which nothing could run exits with 77."""
+    daemon_program()
+    result = unittest.main(exit=False).result
+    if result.wasSuccessful() and result.testsRun and len(result.skipped) == result.testsRun:
+        sys.exit(77)
+    sys.exit(not result.wasSuccessful())

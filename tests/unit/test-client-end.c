@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-client-end.c - the end of a connection: a daemon that hangs up with words or without, and a process that
+ * forks. Each outstanding job ends once, with the reason.
+ */
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "tests/unit/visit.h"
+
+/* ---- the daemon hangs up ---- */
+
+#define BIG_M 4096u
+#define BIG_K 4096u
+#define BIG_N 64u
+
+static const struct farewell {
+        unsigned status; /* on the wire */
+        int result;
+} farewells[] = {
+        {STATUS_OK, -ECONNRESET},        {STATUS_PROTOCOL, NPUMM_PROTOCOL},
+        {STATUS_TOO_BIG, NPUMM_TOO_BIG}, {STATUS_BUSY, NPUMM_BUSY},
+        {4711, NPUMM_INTERNAL}, /* of a newer daemon */
+};
+
+/* Leaves most of a payload unread, so that the client is still sending. */
+static void say_bye_in_mid_upload(struct stub_daemon *stub)
+{
+        const struct farewell *farewell = stub->options.userdata;
+
+        if (!stub_welcome(stub) || !stub_take_head(stub))
+                return;
+        stub_say_outcome(stub, FRAME_BYE, 0, (enum status)farewell->status, "because");
+        (void)shutdown(stub->fd, SHUT_RD);
+}
+
+static void expect_not_connected(const struct visit *visit, const struct npumm_matmul *matmul)
+{
+        void *memory;
+        char *json;
+
+        ck_assert_int_eq(npumm_dispatch(visit->client, -1), -ENOTCONN);
+        ck_assert_int_eq(npumm_alloc(visit->client, 1, &memory), -ENOTCONN);
+        ck_assert_int_eq(npumm_submit(visit->client, matmul, NULL, NULL, NULL, NULL), -ENOTCONN);
+        ck_assert_int_eq(npumm_matmul(visit->client, matmul), -ENOTCONN);
+        ck_assert_int_eq(npumm_ping(visit->client, NULL), -ENOTCONN);
+        ck_assert_int_eq(npumm_daemon_status(visit->client, &json), -ENOTCONN);
+        ck_assert_int_eq(npumm_cancel(visit->client, 2), -ENOTCONN);
+        expect_words(npumm_text(visit->client), "not connected");
+}
+
+START_TEST(test_bye)
+{
+        const struct farewell *farewell = &farewells[_i];
+        struct visit visit = visit_begin(
+                &(struct stub_options){.script = say_bye_in_mid_upload, .userdata = (void *)farewell});
+        int8_t *a = calloc(BIG_M, BIG_K), *b = calloc(BIG_K, BIG_N);
+        int32_t *c = malloc(BIG_M * BIG_N * sizeof *c);
+        const struct npumm_matmul matmul = {.size = sizeof matmul,
+                                            .m = BIG_M,
+                                            .k = BIG_K,
+                                            .n = BIG_N,
+                                            .a = a,
+                                            .b = b,
+                                            .c = c,
+                                            .flags = NPUMM_INLINE};
+        struct tally tallies[2] = {{0}};
+        int r;
+
+        ck_assert(a && b && c);
+        for (size_t i = 0; i < ARRAY_SIZE(tallies); i++)
+                ck_assert_int_eq(npumm_submit(visit.client, &matmul, NULL, tally_done, &tallies[i], NULL), 0);
+        ck_assert_uint_eq(npumm_outstanding(visit.client), ARRAY_SIZE(tallies));
+        while ((r = npumm_dispatch(visit.client, -1)) == 0)
+                ;
+        ck_assert_int_eq(r, farewell->result);
+        expect_words(npumm_text(visit.client), "because");
+        for (size_t i = 0; i < ARRAY_SIZE(tallies); i++) {
+                ck_assert_uint_eq(tallies[i].n_done, 1);
+                ck_assert_int_eq(tallies[i].result, farewell->result);
+                expect_words(tallies[i].text, "because");
+        }
+        ck_assert_uint_eq(npumm_outstanding(visit.client), 0);
+        expect_not_connected(&visit, &matmul);
+        visit_end(&visit);
+        free(a);
+        free(b);
+        free(c);
+}
+END_TEST
+
+static void hang_up_on_job(struct stub_daemon *stub)
+{
+        if (stub_welcome(stub))
+                (void)stub_take(stub);
+}
+
+/* A blocking call hears of it as well. */
+START_TEST(test_loss_in_a_blocking_call)
+{
+        struct visit visit = visit_begin(&(struct stub_options){.script = hang_up_on_job});
+        struct small_job job;
+
+        small_job_init(&job, NPUMM_INLINE);
+        ck_assert_int_eq(npumm_matmul(visit.client, &job.matmul), -ECONNRESET);
+        expect_words(npumm_text(visit.client), "closed the connection");
+        ck_assert_int_eq(npumm_ping(visit.client, NULL), -ENOTCONN);
+        visit_end(&visit);
+}
+END_TEST
+
+/* ---- the process forks ---- */
+
+static bool ignore_jobs(struct stub_daemon *stub)
+{
+        return stub->frame.header.type == FRAME_MATMUL;
+}
+
+/* In the child: whether every function keeps its hands off the parent's client. */
+static bool is_left_alone(struct npumm_client *client, const struct npumm_matmul *matmul, uint64_t job,
+                          void *memory)
+{
+        void *more;
+        char *json;
+        const bool is_left = npumm_dispatch(client, 0) == -EPERM && npumm_ping(client, NULL) == -EPERM &&
+                             npumm_daemon_status(client, &json) == -EPERM &&
+                             npumm_alloc(client, 1, &more) == -EPERM &&
+                             npumm_submit(client, matmul, NULL, NULL, NULL, NULL) == -EPERM &&
+                             npumm_matmul(client, matmul) == -EPERM && npumm_cancel(client, job) == -EPERM &&
+                             npumm_fd(client) == -1 && npumm_outstanding(client) == 0;
+
+        npumm_free(client, memory);
+        npumm_close(client);
+        return is_left;
+}
+
+START_TEST(test_child_closes)
+{
+        struct visit visit = visit_begin(&(struct stub_options){.frame_fn = ignore_jobs});
+        struct tally tally = {0};
+        struct small_job small;
+        uint64_t job;
+        void *memory;
+        int status;
+        pid_t pid;
+
+        small_job_init(&small, 0);
+        ck_assert_int_eq(npumm_alloc(visit.client, 100, &memory), 0);
+        ck_assert_int_eq(npumm_submit(visit.client, &small.matmul, tally_rows, tally_done, &tally, &job), 0);
+        pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0)
+                _exit(is_left_alone(visit.client, &small.matmul, job, memory) ? 0 : 1);
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_int_eq(status, 0);
+        ck_assert_int_eq(npumm_ping(visit.client, NULL), 0);
+        ck_assert_int_eq(npumm_cancel(visit.client, job + 5), NPUMM_NOT_FOUND);
+        expect_words(npumm_text(visit.client), "is not outstanding");
+        ck_assert_int_eq(npumm_cancel(visit.client, job), 0);
+        tally_await(&tally, visit.client);
+        ck_assert_int_eq(tally.result, NPUMM_CANCELLED);
+        expect_words(tally.text, "cancelled");
+        visit_end(&visit);
+}
+END_TEST
+
+/* A child that lives on with the socket does not keep the connection alive. */
+START_TEST(test_child_holds_the_socket)
+{
+        struct visit visit = visit_begin(&(struct stub_options){0});
+        int pipe_fds[2], status;
+        pid_t pid;
+
+        ck_assert_int_eq(pipe(pipe_fds), 0);
+        pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                char byte;
+
+                (void)close(pipe_fds[1]);
+                _exit(read(pipe_fds[0], &byte, 1) == 0 ? 0 : 1); /* until the parent is through */
+        }
+        (void)close(pipe_fds[0]);
+        visit_end(&visit); /* waits for the stub, and that for the end of the connection */
+        (void)close(pipe_fds[1]);
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("client-end");
+        TCase *tcase = tcase_create("end");
+        SRunner *runner;
+        int failed;
+
+        tcase_add_loop_test(tcase, test_bye, 0, ARRAY_SIZE(farewells));
+        tcase_add_test(tcase, test_loss_in_a_blocking_call);
+        tcase_add_test(tcase, test_child_closes);
+        tcase_add_test(tcase, test_child_holds_the_socket);
+        suite_add_tcase(suite, tcase);
+        runner = srunner_create(suite);
+        srunner_run_all(runner, CK_NORMAL);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-client-shortage.c - libnpumm when memory ends, at each allocation in turn, and when the daemon takes longer
+ * to answer than the library waits.
+ *
+ * The library is linked as npumm-objects-on-fakes: see tests/fake/libc.h.
+ */
+#include <sys/wait.h>
+
+#include "tests/fake/libc.h"
+#include "tests/unit/visit.h"
+
+/* ---- memory ---- */
+
+#define ALLOCATIONS_MAX 1000 /* in one visit; a guard against never getting to the end */
+
+/* A welcome that does not fit into the room that the client has for small control parts. */
+static void welcome_at_length(struct stub_daemon *stub)
+{
+        char name[FAULT_TEXT_MAX];
+        const struct reply welcome = {
+                .type = FRAME_WELCOME,
+                .id = 1,
+                .welcome = {.daemon_version = name, .backend = name, .limits = stub->options.limits},
+        };
+
+        memset(name, 'x', sizeof name - 1);
+        name[sizeof name - 1] = '\0';
+        if (!stub_take(stub))
+                return;
+        stub_say(stub, &welcome);
+        stub_serve(stub);
+}
+
+/* Also answers STATUS, whose report the client keeps in memory of its own. */
+static bool report_status(struct stub_daemon *stub)
+{
+        const struct reply report = {.type = FRAME_STATUS_REPORT, .id = stub->frame.header.request_id};
+
+        if (stub->frame.header.type != FRAME_STATUS)
+                return false;
+        stub_say_more(stub, &report, "{}", 2, -1);
+        return true;
+}
+
+static void count_done(struct npumm_client *client, uint64_t job, int result, void *userdata)
+{
+        (void)client;
+        (void)job;
+        (void)result;
+        ++*(unsigned *)userdata;
+}
+
+/*
+ * Some of everything. Any call may fail; then the text says why, and what has been submitted still ends, once.
+ * Returns whether nothing failed.
+ */
+static bool do_some_of_everything(struct npumm_client *client)
+{
+        struct small_job staged, inlined;
+        void *first = NULL, *second = NULL;
+        unsigned n_submitted = 0, n_done = 0;
+        char *json = NULL;
+        bool is_good;
+
+        small_job_init(&staged, 0);
+        small_job_init(&inlined, NPUMM_INLINE);
+        is_good = npumm_alloc(client, 1000, &first) == 0;
+        n_submitted += npumm_submit(client, &staged.matmul, NULL, count_done, &n_done, NULL) == 0;
+        n_submitted += npumm_submit(client, &inlined.matmul, NULL, count_done, &n_done, NULL) == 0;
+        is_good &= npumm_ping(client, NULL) == 0;
+        is_good &= npumm_alloc(client, 30 << 20, &second) == 0;
+        npumm_free(client, first);
+        npumm_free(client, second);
+        is_good &= npumm_daemon_status(client, &json) == 0;
+        free(json);
+        while (npumm_outstanding(client) > 0 && npumm_dispatch(client, -1) == 0)
+                ;
+        ck_assert_uint_eq(npumm_outstanding(client), 0);
+        ck_assert_uint_eq(n_done, n_submitted);
+        small_job_check_guards(&staged);
+        small_job_check_guards(&inlined);
+        return is_good && n_submitted == 2;
+}
+
+/* A whole visit in which allocation `n` fails. Returns whether there were as many. */
+static bool visit_short_of_memory(long n)
+{
+        struct stub_daemon *stub = stub_daemon_start(
+                &(struct stub_options){.script = welcome_at_length, .frame_fn = report_status});
+        const struct npumm_connect_options options = {.size = sizeof options,
+                                                      .socket_path = stub->socket_path};
+        struct npumm_client *client = NULL;
+        char text[NPUMM_TEXT_MAX];
+        bool is_good = false, has_failed;
+        int r;
+
+        fake_libc_fail_after(n);
+        r = npumm_connect(&options, &client, text);
+        if (r == 0) {
+                is_good = do_some_of_everything(client);
+                npumm_close(client);
+        } else {
+                ck_assert_msg(r == -ENOMEM, "%d: %s", r, text);
+                ck_assert_ptr_null(client);
+                expect_words(text, "no memory");
+        }
+        has_failed = fake_libc_has_failed();
+        fake_libc_fail_after(-1);
+        stub_daemon_stop(stub);
+        ck_assert(has_failed || is_good);
+        return has_failed;
+}
+
+START_TEST(test_each_allocation_fails)
+{
+        long n = 0;
+
+        while (visit_short_of_memory(n))
+                ck_assert_int_lt(++n, ALLOCATIONS_MAX);
+        printf("%ld allocations have failed\n", n);
+        ck_assert_int_gt(n, 10);
+}
+END_TEST
+
+/* ---- time ---- */
+
+/* Answers PING and ARENA_CREATE only when the client has given both up. */
+static void answer_late(struct stub_daemon *stub)
+{
+        const struct reply pong = {.type = FRAME_PONG, .id = 2};
+        struct reply created = {.type = FRAME_ARENA_CREATED, .id = 3, .arena_created.arena = 1};
+        int fd;
+
+        if (!stub_welcome(stub) || !stub_take(stub))
+                return;
+        assert(stub->frame.header.type == FRAME_PING && stub->frame.header.request_id == pong.id);
+        if (!stub_take(stub))
+                return;
+        assert(stub->frame.header.type == FRAME_ARENA_CREATE && stub->frame.header.request_id == created.id);
+        created.arena_created.size_bytes = stub->frame.request.arena_create.size_bytes;
+        stub_await_go(stub);
+        stub_say(stub, &pong);
+        fd = stub_memory(created.arena_created.size_bytes, STUB_SEALS);
+        stub_say_more(stub, &created, NULL, 0, fd);
+        (void)close(fd);
+        while (stub_take(stub)) { /* no further arena is asked for */
+                assert(stub->frame.header.type == FRAME_PING);
+                stub_say(stub, &(struct reply){.type = FRAME_PONG, .id = stub->frame.header.request_id});
+        }
+}
+
+static void close_in_child(struct npumm_client *client)
+{
+        int status;
+        pid_t pid;
+
+        (void)fflush(stdout); /* or the child prints it again */
+        pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                npumm_close(client);
+                exit(0); /* not _exit: so that a leak checker has a look at what was given up */
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_int_eq(status, 0);
+}
+
+/* A late answer harms nothing, and the late arena serves. Without and with a child that closes its copy. */
+START_TEST(test_late_answers)
+{
+        struct visit visit = visit_begin(&(struct stub_options){.script = answer_late});
+        void *memory;
+
+        fake_libc_let_time_fly(true);
+        ck_assert_int_eq(npumm_ping(visit.client, NULL), -ETIMEDOUT);
+        expect_words(npumm_text(visit.client), "did not answer within 10000 ms");
+        ck_assert_int_eq(npumm_alloc(visit.client, 1, &memory), -ETIMEDOUT);
+        expect_words(npumm_text(visit.client), "did not make an arena within 10000 ms");
+        fake_libc_let_time_fly(false);
+        if (_i == 1)
+                close_in_child(visit.client);
+        stub_go(visit.stub);
+        ck_assert_msg(npumm_ping(visit.client, NULL) == 0, "%s", npumm_text(visit.client));
+        ck_assert_msg(npumm_alloc(visit.client, 1, &memory) == 0, "%s", npumm_text(visit.client));
+        visit_end(&visit);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("client-shortage");
+        TCase *tcase = tcase_create("shortage");
+        SRunner *runner;
+        int failed;
+
+        tcase_add_test(tcase, test_each_allocation_fails);
+        tcase_add_loop_test(tcase, test_late_answers, 0, 2);
+        suite_add_tcase(suite, tcase);
+        runner = srunner_create(suite);
+        srunner_run_all(runner, CK_NORMAL);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: MIT */
+/* test-pipeline.c - one hazard at a time between submit and the one end of a job; test-pipeline-random.c mixes them. */
+#include <check.h>
+#include <stdio.h>
+
+#include "daemon/pipeline.h"
+#include "tests/fake/device.h"
+
+#define BOUND_ROWS 4                /* of a submission; a row is one multiply-add */
+#define BOUND_NS   (1 + BOUND_ROWS) /* as the fake device predicts */
+#define UID        1000
+
+/* What has been heard of a job. `job` is dead once n_done is 1. */
+struct heard {
+        struct job *job;
+        char rows[256]; /* "0+4 4+4 " */
+        unsigned n_done;
+        enum status status;
+        char text[128];
+};
+
+static struct quota quota;
+static struct stats stats;
+static struct pipeline pipeline;
+static struct fake_device device;
+static unsigned n_idle;
+
+static void on_idle(void *userdata)
+{
+        ck_assert_ptr_eq(userdata, &n_idle);
+        ck_assert_uint_eq(pipeline.jobs_inside, 0);
+        n_idle++;
+}
+
+/* Each test begins with the number of slots that it needs. */
+static void setup(size_t slots)
+{
+        struct quota_limits limits;
+
+        memset(&limits, 0x7f, sizeof limits);
+        quota_init(&quota, &limits);
+        stats = (struct stats){0};
+        n_idle = 0;
+        pipeline_init(&pipeline, BOUND_NS, &stats);
+        pipeline.idle_fn = on_idle;
+        pipeline.idle_userdata = &n_idle;
+        fake_device_init(&device, slots, 1, &pipeline_device_events, &pipeline);
+        ck_assert_int_eq(pipeline_set_device(&pipeline, &device.device), 0);
+}
+
+static void teardown(void)
+{
+        ck_assert_uint_eq(pipeline.jobs_inside, 0);
+        ck_assert_uint_eq(pipeline.scheduler.depth, 0);
+        pipeline_deinit(&pipeline);
+        fake_device_deinit(&device);
+        quota_deinit(&quota);
+}
+
+static void on_rows(struct job *job, uint64_t first_row, uint64_t rows, void *userdata)
+{
+        struct heard *heard = userdata;
+        const size_t at = strlen(heard->rows);
+
+        ck_assert_ptr_eq(job, heard->job);
+        ck_assert_uint_eq(heard->n_done, 0);
+        (void)snprintf(heard->rows + at, sizeof heard->rows - at, "%d+%d ", (int)first_row, (int)rows);
+}
+
+static void on_done(struct job *job, enum status status, const char *text, void *userdata)
+{
+        struct heard *heard = userdata;
+
+        ck_assert_ptr_eq(job, heard->job);
+        ck_assert_uint_eq(job->slices_inside, 0); /* no device touches it any more */
+        ck_assert_ptr_null(job->charge.user);     /* and its user may submit the next */
+        heard->n_done++;
+        heard->status = status;
+        (void)snprintf(heard->text, sizeof heard->text, "%s", text);
+}
+
+static void submit(struct heard *heard, uint64_t rows)
+{
+        struct job *job = job_new(1, on_rows, on_done, heard);
+
+        ck_assert_ptr_nonnull(job);
+        ck_assert_int_eq(quota_charge(&quota, UID, QUOTA_JOBS, 1, &job->charge), 0);
+        job->product = (struct product){.m = rows, .k = 1, .n = 1};
+        *heard = (struct heard){.job = job};
+        pipeline_submit(&pipeline, job);
+}
+
+/* A slice and the end of its batch: the batcher makes batches of one slice. */
+static void finish(size_t index, enum status status)
+{
+        fake_device_step(&device, index, status);
+        fake_device_step(&device, index, STATUS_OK);
+}
+
+static void expect_end(const struct heard *heard, enum status status, const char *rows)
+{
+        ck_assert_uint_eq(heard->n_done, 1);
+        ck_assert_int_eq(heard->status, status);
+        ck_assert_str_eq(heard->rows, rows);
+        ck_assert_int_eq(heard->text[0] == '\0', status == STATUS_OK);
+}
+
+/* ---- the straight way ---- */
+
+START_TEST(test_one_job)
+{
+        struct heard heard;
+
+        setup(1);
+        submit(&heard, 10);
+        ck_assert_uint_eq(device.n_submits, 1); /* composed at once, and only for the free slot */
+        ck_assert_str_eq(heard.rows, "");
+        fake_device_step(&device, 0, STATUS_OK);
+        ck_assert_str_eq(heard.rows, "0+4 "); /* reported with its slice, not with its batch */
+        ck_assert_uint_eq(device.n_submits, 1);
+        fake_device_step(&device, 0, STATUS_OK);
+        ck_assert_uint_eq(device.n_submits, 2);
+        fake_device_run(&device);
+        expect_end(&heard, STATUS_OK, "0+4 4+4 8+2 ");
+        ck_assert_uint_eq(n_idle, 1);
+        ck_assert_uint_eq(stats.submissions, 3);
+        ck_assert_uint_eq(stats.submission_jobs, 3);
+        ck_assert_uint_eq(stats.jobs_ok, 1);
+        teardown();
+}
+END_TEST
+
+START_TEST(test_jobs_in_order)
+{
+        struct heard heard[3];
+
+        setup(1);
+        submit(&heard[0], 5);
+        submit(&heard[1], 4);
+        submit(&heard[2], 1);
+        finish(0, STATUS_OK);
+        ck_assert_uint_eq(heard[0].n_done, 0);
+        finish(0, STATUS_OK);
+        expect_end(&heard[0], STATUS_OK, "0+4 4+1 ");
+        ck_assert_str_eq(heard[1].rows, "");
+        finish(0, STATUS_OK);
+        expect_end(&heard[1], STATUS_OK, "0+4 ");
+        ck_assert_uint_eq(heard[2].n_done, 0);
+        ck_assert_uint_eq(n_idle, 0);
+        finish(0, STATUS_OK);
+        expect_end(&heard[2], STATUS_OK, "0+1 ");
+        ck_assert_uint_eq(n_idle, 1);
+        teardown();
+}
+END_TEST
+
+/* A device may finish its batches in any order; the job ends with the last of them. */
+START_TEST(test_two_slots_out_of_order)
+{
+        struct heard heard;
+
+        setup(2);
+        submit(&heard, 8);
+        ck_assert_uint_eq(device.n_inside, 2);
+        finish(1, STATUS_OK);
+        ck_assert_str_eq(heard.rows, "4+4 ");
+        ck_assert_uint_eq(heard.n_done, 0);
+        finish(0, STATUS_OK);
+        expect_end(&heard, STATUS_OK, "4+4 0+4 ");
+        teardown();
+}
+END_TEST
+
+START_TEST(test_idle_each_time)
+{
+        struct heard heard;
+
+        setup(1);
+        for (unsigned i = 1; i <= 3; i++) {
+                submit(&heard, 4);
+                fake_device_run(&device);
+                expect_end(&heard, STATUS_OK, "0+4 ");
+                ck_assert_uint_eq(n_idle, i);
+        }
+        pipeline.idle_fn = NULL; /* nobody needs to listen */
+        submit(&heard, 4);
+        fake_device_run(&device);
+        expect_end(&heard, STATUS_OK, "0+4 ");
+        teardown();
+}
+END_TEST
+
+/* What submissions took corrects the model: rows that take 3 ns each come in smaller slices. */
+START_TEST(test_learns_from_batches)
+{
+        struct heard heard;
+
+        setup(1);
+        device.took_ns = 12;
+        submit(&heard, 400);
+        for (int i = 0; i < 20; i++)
+                finish(0, STATUS_OK);
+        ck_assert_uint_eq(stats.device_busy_ns, 20 * 12);
+        ck_assert_double_gt(pipeline.cost.ns_per_mac, 2);
+        ck_assert_uint_lt(device.inside[0]->slices[0].rows, BOUND_ROWS);
+        fake_device_run(&device);
+        ck_assert_int_eq(heard.status, STATUS_OK);
+        teardown();
+}
+END_TEST
+
+/* ---- cancelling ---- */
+
+START_TEST(test_cancel_while_queued)
+{
+        struct heard first, second, third;
+
+        setup(1);
+        submit(&first, 4);
+        submit(&second, 4);
+        submit(&third, 4);
+        pipeline_cancel(&pipeline, second.job);
+        expect_end(&second, STATUS_CANCELLED, "");
+        fake_device_run(&device);
+        expect_end(&first, STATUS_OK, "0+4 ");
+        expect_end(&third, STATUS_OK, "0+4 ");
+        ck_assert_uint_eq(second.n_done, 1);
+        ck_assert_uint_eq(device.n_slices, 2); /* the device never saw it */
+        ck_assert_uint_eq(stats.jobs_cancelled, 1);
+        teardown();
+}
+END_TEST
+
+/* The device still writes to its operands: the end waits for it, and rows that nobody wants are not reported. */
+START_TEST(test_cancel_while_inside)
+{
+        struct heard heard;
+
+        setup(1);
+        submit(&heard, 10);
+        finish(0, STATUS_OK);
+        pipeline_cancel(&pipeline, heard.job);
+        ck_assert_uint_eq(heard.n_done, 0);
+        ck_assert_uint_eq(pipeline.scheduler.depth, 0);
+        pipeline_cancel(&pipeline, heard.job); /* twice is once */
+        ck_assert_uint_eq(heard.n_done, 0);
+        fake_device_step(&device, 0, STATUS_OK);
+        ck_assert_uint_eq(heard.n_done, 0);
+        fake_device_step(&device, 0, STATUS_OK);
+        expect_end(&heard, STATUS_CANCELLED, "0+4 ");
+        ck_assert_uint_eq(device.n_submits, 2);
+        ck_assert_uint_eq(n_idle, 1);
+        teardown();
+}
+END_TEST
+
+START_TEST(test_cancel_between_last_slice_and_batch)
+{
+        struct heard heard;
+
+        setup(1);
+        submit(&heard, 4);
+        fake_device_step(&device, 0, STATUS_OK);
+        ck_assert_str_eq(heard.rows, "0+4 ");
+        pipeline_cancel(&pipeline, heard.job);
+        ck_assert_uint_eq(heard.n_done, 0);
+        fake_device_step(&device, 0, STATUS_OK);
+        expect_end(&heard, STATUS_CANCELLED, "0+4 ");
+        teardown();
+}
+END_TEST
+
+START_TEST(test_cancel_in_two_slots)
+{
+        struct heard heard;
+
+        setup(2);
+        submit(&heard, 12);
+        pipeline_cancel(&pipeline, heard.job);
+        finish(1, STATUS_OK);
+        ck_assert_uint_eq(heard.n_done, 0);
+        finish(0, STATUS_OK);
+        expect_end(&heard, STATUS_CANCELLED, "");
+        ck_assert_uint_eq(device.n_submits, 2);
+        teardown();
+}
+END_TEST
+
+/* Waiting jobs end at once; of those inside, one has rows left and is cancelled, one is nearly done and is not. */
+START_TEST(test_cancel_all)
+{
+        struct heard nearly, partly, waiting[3];
+
+        setup(2);
+        submit(&nearly, 4);
+        submit(&partly, 8);
+        for (size_t i = 0; i < ARRAY_SIZE(waiting); i++)
+                submit(&waiting[i], 4);
+        pipeline_cancel_all(&pipeline);
+        for (size_t i = 0; i < ARRAY_SIZE(waiting); i++)
+                expect_end(&waiting[i], STATUS_CANCELLED, "");
+        ck_assert_uint_eq(pipeline.jobs_inside, 2);
+        ck_assert_uint_eq(n_idle, 0);
+        pipeline_cancel_all(&pipeline); /* again: nothing waits */
+        fake_device_run(&device);
+        expect_end(&nearly, STATUS_OK, "0+4 ");
+        expect_end(&partly, STATUS_CANCELLED, "");
+        ck_assert_uint_eq(n_idle, 1);
+        teardown();
+}
+END_TEST
+
+/* ---- the device fails ---- */
+
+START_TEST(test_device_error_in_the_middle)
+{
+        struct heard failed, next;
+
+        setup(1);
+        submit(&failed, 12);
+        submit(&next, 4);
+        finish(0, STATUS_OK);
+        fake_device_step(&device, 0, STATUS_DEVICE_ERROR);
+        ck_assert_uint_eq(failed.n_done, 0);
+        fake_device_step(&device, 0, STATUS_OK);
+        expect_end(&failed, STATUS_DEVICE_ERROR, "0+4 ");
+        ck_assert_ptr_nonnull(strstr(failed.text, "device failed"));
+        fake_device_run(&device);
+        expect_end(&next, STATUS_OK, "0+4 ");
+        ck_assert_uint_eq(device.n_slices, 3); /* its third slice was not worth anybody's time */
+        ck_assert_uint_eq(stats.jobs_failed, 1);
+        ck_assert_uint_eq(stats.jobs_ok, 1);
+        teardown();
+}
+END_TEST
+
+START_TEST(test_device_error_in_one_of_two_slots)
+{
+        struct heard heard;
+
+        setup(2);
+        submit(&heard, 12);
+        finish(0, STATUS_DEVICE_ERROR);
+        ck_assert_uint_eq(heard.n_done, 0);
+        finish(0, STATUS_OK); /* right, but nobody wants it any more */
+        expect_end(&heard, STATUS_DEVICE_ERROR, "");
+        ck_assert_uint_eq(device.n_submits, 2);
+        teardown();
+}
+END_TEST
+
+/* The first reason stands. */
+START_TEST(test_device_error_after_cancel)
+{
+        struct heard cancelled, failed;
+
+        setup(2);
+        submit(&cancelled, 4);
+        submit(&failed, 4);
+        pipeline_cancel(&pipeline, cancelled.job);
+        finish(0, STATUS_DEVICE_ERROR);
+        expect_end(&cancelled, STATUS_CANCELLED, "");
+        fake_device_step(&device, 0, STATUS_DEVICE_ERROR);
+        pipeline_cancel(&pipeline, failed.job);
+        fake_device_step(&device, 0, STATUS_OK);
+        expect_end(&failed, STATUS_DEVICE_ERROR, "");
+        teardown();
+}
+END_TEST
+
+/* ---- nobody listens any more ---- */
+
+START_TEST(test_orphans_end_silently)
+{
+        struct heard inside, waiting;
+
+        setup(1);
+        submit(&inside, 12);
+        submit(&waiting, 4);
+        job_orphan(inside.job);
+        pipeline_cancel(&pipeline, inside.job);
+        job_orphan(waiting.job);
+        pipeline_cancel(&pipeline, waiting.job);
+        ck_assert_uint_eq(pipeline.jobs_inside, 1);
+        ck_assert_uint_eq(quota.used[QUOTA_JOBS], 1);
+        fake_device_run(&device);
+        ck_assert_uint_eq(pipeline.jobs_inside, 0);
+        ck_assert_uint_eq(quota.used[QUOTA_JOBS], 0);
+        ck_assert_uint_eq(n_idle, 1);
+        ck_assert_uint_eq(inside.n_done + waiting.n_done, 0);
+        ck_assert_str_eq(inside.rows, "");
+        ck_assert_uint_eq(device.n_submits, 1);
+        teardown();
+}
+END_TEST
+
+/* Nobody cancelled it: it is done to its end, and nobody is told. */
+START_TEST(test_orphan_runs_on)
+{
+        struct heard heard;
+
+        setup(1);
+        submit(&heard, 8);
+        finish(0, STATUS_OK);
+        job_orphan(heard.job);
+        fake_device_run(&device);
+        ck_assert_uint_eq(heard.n_done, 0);
+        ck_assert_str_eq(heard.rows, "0+4 ");
+        ck_assert_uint_eq(stats.jobs_ok, 1);
+        teardown();
+}
+END_TEST
+
+static TCase *tests(void)
+{
+        TCase *tcase = tcase_create("pipeline");
+
+        tcase_add_test(tcase, test_one_job);
+        tcase_add_test(tcase, test_jobs_in_order);
+        tcase_add_test(tcase, test_two_slots_out_of_order);
+        tcase_add_test(tcase, test_idle_each_time);
+        tcase_add_test(tcase, test_learns_from_batches);
+        tcase_add_test(tcase, test_cancel_while_queued);
+        tcase_add_test(tcase, test_cancel_while_inside);
+        tcase_add_test(tcase, test_cancel_between_last_slice_and_batch);
+        tcase_add_test(tcase, test_cancel_in_two_slots);
+        tcase_add_test(tcase, test_cancel_all);
+        tcase_add_test(tcase, test_device_error_in_the_middle);
+        tcase_add_test(tcase, test_device_error_in_one_of_two_slots);
+        tcase_add_test(tcase, test_device_error_after_cancel);
+        tcase_add_test(tcase, test_orphans_end_silently);
+        tcase_add_test(tcase, test_orphan_runs_on);
+        return tcase;
+}
+
+int main(void)
+{
+        Suite *suite = suite_create("pipeline");
+        SRunner *runner;
+        int failed;
+
+        suite_add_tcase(suite, tests());
+        runner = srunner_create(suite);
+        srunner_run_all(runner, CK_NORMAL);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

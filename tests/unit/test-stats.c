@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* test-stats.c - the hold meter against sorted times; status as JSON, with the keys that npumm-client(1) lists. */
+#include <check.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "daemon/stats.h"
+#include "tests/lib/rng.h"
+
+static struct rng rng;
+
+/* ---- hold meter ---- */
+
+START_TEST(test_meter_empty)
+{
+        const struct hold_meter meter = {0};
+
+        ck_assert_uint_eq(hold_meter_quantile_us(&meter, 0), 0);
+        ck_assert_uint_eq(hold_meter_quantile_us(&meter, 0.99), 0);
+        ck_assert_uint_eq(hold_meter_quantile_us(&meter, 1), 0);
+}
+END_TEST
+
+START_TEST(test_meter_one_time)
+{
+        static const uint64_t times[] = {0, 1, 2, 3, 4, 1000, 1023, 1024, UINT32_MAX, UINT64_MAX};
+
+        for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+                struct hold_meter meter = {0};
+
+                hold_meter_add(&meter, times[i]);
+                ck_assert_uint_eq(meter.max_us, times[i]);
+                ck_assert_uint_eq(meter.n_times, 1);
+                ck_assert_uint_eq(hold_meter_quantile_us(&meter, 0), times[i]);
+                ck_assert_uint_eq(hold_meter_quantile_us(&meter, 0.5), times[i]);
+                ck_assert_uint_eq(hold_meter_quantile_us(&meter, 1), times[i]);
+        }
+}
+END_TEST
+
+START_TEST(test_meter_by_hand)
+{
+        struct hold_meter meter = {0};
+
+        for (int i = 0; i < 98; i++)
+                hold_meter_add(&meter, 5); /* 4 .. 7 */
+        hold_meter_add(&meter, 100);       /* 64 .. 127 */
+        hold_meter_add(&meter, 3000);
+        ck_assert_uint_eq(hold_meter_quantile_us(&meter, 0.5), 8);
+        ck_assert_uint_eq(hold_meter_quantile_us(&meter, 0.98), 8);
+        ck_assert_uint_eq(hold_meter_quantile_us(&meter, 0.99), 128);
+        ck_assert_uint_eq(hold_meter_quantile_us(&meter, 1), 3000); /* never above what there was */
+}
+END_TEST
+
+static int compare(const void *left, const void *right)
+{
+        const uint64_t l = *(const uint64_t *)left, r = *(const uint64_t *)right;
+
+        return l < r ? -1 : l > r;
+}
+
+/* An upper bound of the true quantile, and not more than twice as much. */
+START_TEST(test_meter_bounds)
+{
+        static const double quantiles[] = {0.001, 0.25, 0.5, 0.9, 0.99, 0.999, 1};
+
+        for (int round = 0; round < 200; round++) {
+                uint64_t times[300];
+                const size_t n = (size_t)rng_between(&rng, 1, ARRAY_SIZE(times));
+                struct hold_meter meter = {0};
+
+                for (size_t i = 0; i < n; i++) {
+                        times[i] = rng_next(&rng) >> rng_between(&rng, 34, 63); /* every size below 2^30 */
+                        hold_meter_add(&meter, times[i]);
+                }
+                qsort(times, n, sizeof times[0], compare);
+                ck_assert_uint_eq(meter.max_us, times[n - 1]);
+                for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++) {
+                        const uint64_t bound = hold_meter_quantile_us(&meter, quantiles[i]);
+                        size_t rank = (size_t)(quantiles[i] * (double)n);
+
+                        rank += (double)rank <
+                                quantiles[i] * (double)n; /* how many times must lie within it */
+                        ck_assert_uint_ge(bound, times[MAX(rank, 1) - 1]);
+                        ck_assert_uint_le(bound, 2 * times[MAX(rank, 1) - 1] + 1);
+                        ck_assert_uint_le(bound, meter.max_us);
+                }
+        }
+}
+END_TEST
+
+/* ---- status ---- */
+
+static const struct stats stats = {
+        .submissions = 4,
+        .submission_jobs = 6,
+        .jobs_ok = 10,
+        .jobs_refused = 20,
+        .jobs_cancelled = 30,
+        .jobs_failed = 40,
+        .device_busy_ns = 5999,
+        .connections_accepted = 61,
+        .connections_refused = 62,
+        .connections_faulted = 63,
+        .hold = {.max_us = 71, .n_times = 1, .buckets = {[7] = 1}},
+};
+
+static const struct stats_now now = {
+        .backend = "cpu",
+        .device_state = "ok",
+        .device = "a \"device\"",
+        .uptime_s = 1.5,
+        .buffer_syncs = 81,
+        .matrix_copies = 82,
+        .queue_depth = 83,
+        .connections = 84,
+        .arenas = 85,
+        .arena_bytes = UINT64_C(1) << 40,
+        .jobs_inside = 86,
+};
+
+static json_t *status(const struct stats *from)
+{
+        char *text = stats_json(from, &now);
+        json_error_t error;
+        json_t *object;
+
+        ck_assert_ptr_nonnull(text);
+        object = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+        ck_assert_msg(object, "%s: %s", text, error.text);
+        free(text);
+        return object;
+}
+
+START_TEST(test_json_values)
+{
+        static const struct {
+                const char *key;
+                json_int_t value;
+        } integers[] = {
+                {"submissions", 4},
+                {"jobs", 100},
+                {"jobs_ok", 10},
+                {"jobs_refused", 20},
+                {"jobs_cancelled", 30},
+                {"jobs_failed", 40},
+                {"jobs_inside", 86},
+                {"queue_depth", 83},
+                {"buffer_syncs", 81},
+                {"matrix_copies", 82},
+                {"device_busy_us", 5},
+                {"connections", 84},
+                {"connections_accepted", 61},
+                {"connections_refused", 62},
+                {"connections_faulted", 63},
+                {"arenas", 85},
+                {"arena_bytes", (json_int_t)1 << 40},
+                {"loop_held_max_us", 71},
+                {"loop_held_p99_us", 71},
+        };
+        json_t *object = status(&stats);
+
+        for (size_t i = 0; i < ARRAY_SIZE(integers); i++) {
+                const json_t *value = json_object_get(object, integers[i].key);
+
+                ck_assert_msg(json_is_integer(value), "%s", integers[i].key);
+                ck_assert_msg(json_integer_value(value) == integers[i].value, "%s", integers[i].key);
+        }
+        ck_assert_str_eq(json_string_value(json_object_get(object, "backend")), "cpu");
+        ck_assert_str_eq(json_string_value(json_object_get(object, "device_state")), "ok");
+        ck_assert_str_eq(json_string_value(json_object_get(object, "device")), "a \"device\"");
+        ck_assert_str_ne(json_string_value(json_object_get(object, "version")), "");
+        ck_assert_double_eq_tol(json_real_value(json_object_get(object, "uptime_s")), 1.5, 1e-6);
+        ck_assert_double_eq_tol(json_real_value(json_object_get(object, "jobs_per_submission")), 1.5, 1e-6);
+        json_decref(object);
+}
+END_TEST
+
+START_TEST(test_json_before_the_first_submission)
+{
+        const struct stats nothing = {0};
+        json_t *object = status(&nothing);
+
+        ck_assert_double_eq(json_real_value(json_object_get(object, "jobs_per_submission")), 0);
+        ck_assert_int_eq(json_integer_value(json_object_get(object, "loop_held_p99_us")), 0);
+        json_decref(object);
+}
+END_TEST
+
+/* Flat: numbers and strings. */
+START_TEST(test_json_is_flat)
+{
+        json_t *object = status(&stats);
+        const char *key;
+        json_t *value;
+
+        ck_assert_uint_gt(json_object_size(object), 0);
+        json_object_foreach(object, key, value)
+                ck_assert_msg(json_is_number(value) || json_is_string(value), "%s", key);
+        json_decref(object);
+}
+END_TEST
+
+/* Looks up the keys that a line of the manual is about: "*key*", or "*key*, *key*". Returns how many. */
+static size_t keys_of_line(const char *line, const json_t *object)
+{
+        char key[64];
+        size_t n = 0;
+
+        for (int end = 0; sscanf(line, "*%63[a-z0-9_]*%n", key, &end) == 1 && end > 0; end = 0) {
+                ck_assert_msg(json_object_get(object, key), "the manual has %s, status has not", key);
+                n++;
+                line += end;
+                line += strncmp(line, ", ", 2) == 0 ? 2 : 0;
+        }
+        return n;
+}
+
+START_TEST(test_keys_are_documented)
+{
+        FILE *manual = fopen(NPUMM_CLIENT_MANUAL, "re");
+        json_t *object = status(&stats);
+        bool in_section = false;
+        size_t n_documented = 0;
+        char line[256];
+
+        ck_assert_msg(manual, NPUMM_CLIENT_MANUAL);
+        while (fgets(line, sizeof line, manual)) {
+                if (line[0] == '#')
+                        in_section = strcmp(line, "# STATUS KEYS\n") == 0;
+                if (in_section)
+                        n_documented += keys_of_line(line, object);
+        }
+        ck_assert_uint_eq(n_documented, json_object_size(object));
+        (void)fclose(manual);
+        json_decref(object);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("stats");
+        TCase *tcase = tcase_create("stats");
+        SRunner *runner;
+        int failed;
+
+        rng_start(&rng, "stats");
+        tcase_add_test(tcase, test_meter_empty);
+        tcase_add_test(tcase, test_meter_one_time);
+        tcase_add_test(tcase, test_meter_by_hand);
+        tcase_add_test(tcase, test_meter_bounds);
+        tcase_add_test(tcase, test_json_values);
+        tcase_add_test(tcase, test_json_before_the_first_submission);
+        tcase_add_test(tcase, test_json_is_flat);
+        tcase_add_test(tcase, test_keys_are_documented);
+        suite_add_tcase(suite, tcase);
+        runner = srunner_create(suite);
+        srunner_run_all(runner, CK_NORMAL);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
