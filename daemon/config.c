@@ -89,7 +89,7 @@ static int string_set(char **string, const char *value)
         return 0;
 }
 
-/* Decimal digits, and for bytes perhaps K, M or G; false for anything else, or what does not fit in 64 bits. */
+/* Decimal digits, for bytes perhaps with K, M or G; false for anything else, or what 64 bits do not hold. */
 static bool number_parse(const char *text, enum unit unit, uint64_t *ret_value)
 {
         const char *suffixes = unit == BYTES ? "KMG" : "";

@@ -159,7 +159,7 @@ static void fault_describe(const struct dispatch *dispatch, int r, const struct 
                           set->times.stall_ms);
                 break;
         default:
-                assert(!"a fault that the table above lacks");
+                assert(false && "a fault that the table above lacks");
         }
 }
 

@@ -29,7 +29,8 @@ static void pump(struct pipeline *pipeline)
         while (pipeline->device && pipeline->device->free_slots > 0) {
                 struct batch *batch = TAILQ_FIRST(&pipeline->free_batches);
 
-                assert(batch); /* there is one a slot */
+                if (!batch) /* the last one is still being taken apart, in on_batch_done, which calls again */
+                        return;
                 if (!batcher_compose(&pipeline->scheduler, &pipeline->cost, &pipeline->limits, batch))
                         return;
                 TAILQ_REMOVE(&pipeline->free_batches, batch, pool_link);

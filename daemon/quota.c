@@ -36,6 +36,7 @@ int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t 
 {
         struct quota_user *user = user_find(quota, uid);
 
+        assert(amount > 0); /* a charge for nothing would not keep its user's record alive */
         if (!fits(user ? user->used[kind] : 0, amount, quota->limits.per_uid[kind]))
                 return QUOTA_E_UID;
         if (!fits(quota->used[kind], amount, quota->limits.total[kind]))

@@ -218,7 +218,7 @@ void session_request(struct session *session, const struct request *request, uin
                 ping(session, request);
                 break;
         default:
-                assert(!"a type that dispatch does not let through");
+                assert(false && "a type that dispatch does not let through");
         }
 }
 

@@ -87,6 +87,6 @@ void output_store(const struct product *product, uint64_t row, uint64_t col, con
                 break;
         case OUTPUT_MAX:
         default:
-                assert(!"a form that the reader let through");
+                assert(false && "a form that the reader let through");
         }
 }

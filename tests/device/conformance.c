@@ -385,7 +385,7 @@ START_TEST(test_other_rows_untouched)
 }
 END_TEST
 
-/* A full batch, of several products whose slices alternate; each slice's rows are right when it is reported. */
+/* A full batch of several products whose slices alternate; each slice's rows are right when reported. */
 START_TEST(test_full_batch)
 {
         enum { PRODUCTS = 4, ROUNDS = BATCH_SLICES_MAX / PRODUCTS };

@@ -2,8 +2,8 @@
 /*
  * conformance.h - the contract of daemon/device.h as a suite that every device must pass.
  *
- * Role:   products of every shape, form and orientation against the oracle; slices in any partition; the order and
- *         number of events; what may not be touched; opening and closing.
+ * Role:   products of every shape, form and orientation against the oracle; slices in any partition; the
+ *         order and number of events; what may not be touched; opening and closing.
  * In:     the name of a device. Out: an exit code.
  * Thread: the one that calls it runs the loop.
  */

@@ -2,8 +2,9 @@
 /*
  * operands.h - a product in memory that shows what a device does wrong.
  *
- * Role:   random or extreme operands at awkward addresses, their gaps full of garbage; C poisoned, with guards before
- *         and behind. Afterwards: rows that were expected must be the oracle's, and everything else still poison.
+ * Role:   random or extreme operands at awkward addresses, their gaps full of garbage; C poisoned, with
+ *         guards before and behind. Afterwards: rows that were expected must be the oracle's, and everything
+ *         else still poison.
  * Thread: one; the device's may run meanwhile.
  * Owns:   the memory of all operands.
  */
@@ -44,7 +45,7 @@ void operands_expect(struct operands *operands, uint64_t first_row, uint64_t row
 /* Fails the test unless these rows are right. */
 void operands_check_rows(const struct operands *operands, uint64_t first_row, uint64_t rows);
 
-/* Fails the test unless expected rows are right, everything else of C is poison, and A and B are as before. */
+/* Fails the test unless expected rows are right, all else of C is poison, and A and B are as before. */
 void operands_check(const struct operands *operands);
 
 #endif

@@ -26,8 +26,8 @@ struct fake_device {
 };
 
 /*
- * A device that takes `slots` batches at once. A submission costs 1 ns, and 1 ns for each multiply-add: a bound in
- * nanoseconds is one in multiply-adds, plus 1.
+ * A device that takes `slots` batches at once. A submission costs 1 ns, and 1 ns for each multiply-add: a
+ * bound in nanoseconds is one in multiply-adds, plus 1.
  */
 void fake_device_init(struct fake_device *fake, size_t slots, uint64_t granule_rows,
                       const struct device_events *events, void *userdata);
@@ -35,9 +35,7 @@ void fake_device_init(struct fake_device *fake, size_t slots, uint64_t granule_r
 /* No batch may be inside. */
 void fake_device_deinit(struct fake_device *fake);
 
-/*
- * One step of the batch inside[index]: its next slice is reported with `status`, or, when all are, the batch is.
- */
+/* One step of the batch inside[index]: reports its next slice with `status`, or the batch after all slices. */
 void fake_device_step(struct fake_device *fake, size_t index, enum status status);
 
 /* Steps until nothing is inside, all well; also through what is submitted meanwhile. */

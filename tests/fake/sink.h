@@ -2,8 +2,8 @@
 /*
  * sink.h - where a session's replies go when there is no connection.
  *
- * Role:   a reply_sink that keeps what it is given, in order, until the test takes it out. A reply's payload is
- *         released only then: as on a connection, where it is sent some time later.
+ * Role:   a reply_sink that keeps what it is given, in order, until the test takes it out. A reply's payload
+ *         is released only then: as on a connection, where it is sent some time later.
  * Thread: one.
  * Owns:   the replies not yet taken, their payloads, duplicates of their fds.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stage.h - one client's session with all that is real below it: arenas, quota, pipeline; a fake device under that, a
- * fake sink above.
+ * stage.h - one client's session with all that is real below it: arenas, quota, pipeline; a fake device under
+ * that, a fake sink above.
  *
  * Role:   builds it with limits that the test chooses, takes it down again and checks that nothing is left.
  * Thread: the one that runs the loop; arenas end on libuv's pool.
@@ -53,8 +53,8 @@ uint64_t stage_jobs(const struct stage *stage);
 void stage_request(struct stage *stage, const struct request *request);
 
 /*
- * A MATMUL as it comes from the wire: checked (it must pass), announced, its payload put where the session says, if
- * it wants it. Returns whether the session took the payload. `payload` may be NULL if there is none.
+ * A MATMUL as it comes from the wire: checked (it must pass), announced, its payload put where the session
+ * says, if it wants it. Returns whether the session took the payload. `payload` may be NULL if there is none.
  */
 bool stage_matmul(struct stage *stage, uint64_t id, const struct request_matmul *matmul, const void *payload,
                   uint64_t payload_bytes);

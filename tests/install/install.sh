@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# install.sh CMAKE CC STAGE PREFIX LIBDIR MANDIR CONFIG - what is installed below STAGE is complete: every file is
-# there, and a program of somebody else finds the library by pkg-config and by CMake, and runs.
+# install.sh CMAKE GENERATOR CC STAGE PREFIX LIBDIR MANDIR CONFIG - what is installed below STAGE is complete: every
+# file is there, and a program of somebody else finds the library by pkg-config and by CMake, and runs.
 set -euo pipefail
-cmake=${1:?usage: install.sh CMAKE CC STAGE PREFIX LIBDIR MANDIR CONFIG} cc=${2:?}
-stage=${3:?} prefix=${4:?} libdir=${5:?} mandir=${6:?} config=${7:?}
+cmake=${1:?usage: install.sh CMAKE GENERATOR CC STAGE PREFIX LIBDIR MANDIR CONFIG} generator=${2:?} cc=${3:?}
+stage=${4:?} prefix=${5:?} libdir=${6:?} mandir=${7:?} config=${8:?}
 consumer=$(dirname "$(readlink -f "$0")")/consumer
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -46,7 +46,7 @@ echo "${flags[*]}"
 run "$work/by-pkg-config"
 
 echo "== find_package"
-"$cmake" -S "$consumer" -B "$work/build" -DCMAKE_C_COMPILER="$cc" -DCMAKE_PREFIX_PATH="$stage$prefix" \
+"$cmake" -S "$consumer" -B "$work/build" -G "$generator" -DCMAKE_C_COMPILER="$cc" -DCMAKE_PREFIX_PATH="$stage$prefix" \
         -DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF >"$work/configure" || fail "$(cat "$work/configure")"
 "$cmake" --build "$work/build" >"$work/make" || fail "$(cat "$work/make")"
 run "$work/build/consumer"

@@ -17,9 +17,10 @@
 #include "tests/lib/process.h"
 #include "tests/lib/rng.h"
 
-#define M      2048
-#define K      1024
-#define N      2048
+#define SCALE  (NPUMM_TEST_SLOW ? 4 : 1) /* a sanitized kernel is some 50 times slower */
+#define M      (2048 / SCALE)
+#define K      (1024 / SCALE)
+#define N      (2048 / SCALE)
 #define POISON 0x5a5a5a5a /* more than K * 128 * 128: no sum can be it */
 
 struct state {

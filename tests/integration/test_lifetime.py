@@ -444,6 +444,8 @@ class ServiceManager(unittest.TestCase):
             client.ping()
             seen = daemon.notify.seen.count("WATCHDOG=1")
             daemon.notify.wait("WATCHDOG=1", daemon.process, count=seen + 4)
+            client.ping()
+            self.assertEqual({got.kind for got in client.inbox} - {wire.ROWS}, set(), "it runs")
 
     def test_no_watchdog_unless_asked(self):
         with Daemon() as daemon:

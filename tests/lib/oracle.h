@@ -44,8 +44,8 @@ void oracle_element(const struct oracle_product *product, size_t row, size_t col
 void oracle_rows(const struct oracle_product *product, size_t first_row, size_t rows, void *c, size_t ldc);
 
 /*
- * Looks through these rows of `c` (the address of row 0) for an element that is not right, bit for bit; NaNs are all
- * equal, as the protocol leaves their bits open. False: there is none.
+ * Looks through these rows of `c` (the address of row 0) for an element that is not right, bit for bit; NaNs
+ * are all equal, as the protocol leaves their bits open. False: there is none.
  */
 bool oracle_find_wrong(const struct oracle_product *product, size_t first_row, size_t rows, const void *c,
                        size_t ldc, size_t *ret_row, size_t *ret_col);

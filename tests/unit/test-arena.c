@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-arena.c - arenas: what a client cannot do to one, who pays for it and until when, and that its pages are gone
- * when it is, whoever still maps them.
+ * test-arena.c - arenas: what a client cannot do to one, who pays for it and until when, and that its pages
+ * are gone when it is, whoever still maps them.
  */
 #include <check.h>
 #include <errno.h>
@@ -148,7 +148,7 @@ START_TEST(test_limits)
 }
 END_TEST
 
-/* Rounding up, or the kernel's signed sizes, would wrap: such a size is over the limit, which then has a name. */
+/* Rounding up, or the kernel's signed sizes, would wrap: such a size is over the limit, which has a name. */
 START_TEST(test_sizes_cannot_overflow)
 {
         expect_refused(UID, UINT64_MAX, QUOTA_E_UID);
@@ -209,7 +209,7 @@ static void on_gone(void *userdata)
         gone->blocks = stat.st_blocks;
 }
 
-/* A client keeps mapping and descriptor as long as it likes; the pages go all the same, and only then the charge. */
+/* A client keeps mapping and descriptor as long as it likes; the pages go all the same, then the charge. */
 START_TEST(test_pages_go_under_a_foreign_mapping)
 {
         struct arena *arena = make(UID, SIZE_BYTES);
@@ -243,8 +243,8 @@ START_TEST(test_pages_go_under_a_foreign_mapping)
 END_TEST
 
 /*
- * When the daemon stops, what nobody released is left to the clients that still map it: their products may be unread.
- * What was released goes as always.
+ * When the daemon stops, what nobody released is left to the clients that still map it: their products may be
+ * unread. What was released goes as always.
  */
 START_TEST(test_stopping_leaves_pages_to_clients)
 {

@@ -251,6 +251,7 @@ START_TEST(test_welcome_is_safe_to_print)
 
         wire_string(&wire, 3, "9.9\x1b[31m");
         wire_string(&wire, 4, "st\nub");
+        wire_bytes(&wire, 5, "", 0); /* limits: all of them 0 */
         visit = visit_begin(&(struct stub_options){.script = welcome_with_escapes, .userdata = &wire});
         ck_assert_str_eq(npumm_info(visit.client)->daemon_version, "9.9?[31m");
         ck_assert_str_eq(npumm_info(visit.client)->backend, "st?ub");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-config.c - settings: defaults, both ends of every bound, words that are no numbers, files with every kind of
- * mistake, and that what is printed reads back as the same.
+ * test-config.c - settings: defaults, both ends of every bound, words that are no numbers, files with every
+ * kind of mistake, and that what is printed reads back as the same.
  */
 #include <check.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test-cost.c - the model of a submission's time: its two directions agree, and it learns what it should and no more. */
+/* test-cost.c - the model of a submission's time: its directions agree, and it learns what it should. */
 #include <check.h>
 
 #include "daemon/cost.h"
@@ -62,7 +62,7 @@ START_TEST(test_directions_agree)
 }
 END_TEST
 
-/* A device that is three times as slow, or as fast, as the seed says is known within a few dozen submissions. */
+/* A device that is three times as slow, or as fast, as the seed says is known within a few dozen batches. */
 START_TEST(test_learns_the_slope)
 {
         static const double slopes[] = {0.1, 0.9};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-output.c - from int32 sums to elements of C, against the oracle: every form, every shift, sums at the ends of
- * int32 and around each tie.
+ * test-output.c - from int32 sums to elements of C, against the oracle: every form, every shift, sums at the
+ * ends of int32 and around each tie.
  */
 #include <check.h>
 #include <math.h>
@@ -24,7 +24,7 @@ static void sum_add(int64_t sum)
         sums[n_sums++] = (int32_t)sum;
 }
 
-/* The ends of int32, every power of two and every multiple of half of 2^shift near 0 and near the clamps, by +-1. */
+/* The ends of int32, and each multiple of half of 2^shift near 0 and near the clamps; each by +-2. */
 static void setup_sums(unsigned shift)
 {
         static const int64_t around[] = {0, INT32_MIN, INT32_MAX};

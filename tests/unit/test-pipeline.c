@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test-pipeline.c - one hazard at a time between submit and the one end of a job; test-pipeline-random.c mixes them. */
+/* test-pipeline.c - one hazard at a time between submit and the end of a job; -random.c mixes them. */
 #include <check.h>
 #include <stdio.h>
 
@@ -231,7 +231,7 @@ START_TEST(test_cancel_while_queued)
 }
 END_TEST
 
-/* The device still writes to its operands: the end waits for it, and rows that nobody wants are not reported. */
+/* The device still writes to its operands: the end waits for it; rows that nobody wants are not reported. */
 START_TEST(test_cancel_while_inside)
 {
         struct heard heard;
@@ -286,7 +286,7 @@ START_TEST(test_cancel_in_two_slots)
 }
 END_TEST
 
-/* Waiting jobs end at once; of those inside, one has rows left and is cancelled, one is nearly done and is not. */
+/* Waiting jobs end at once; of those inside, one has rows left and is cancelled, the other one ends well. */
 START_TEST(test_cancel_all)
 {
         struct heard nearly, partly, waiting[3];

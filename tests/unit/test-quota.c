@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* test-quota.c - charges: both limits, all or nothing, no overflow, and users that are forgotten when they owe nothing. */
+/*
+ * test-quota.c - charges: both limits, all or nothing, no overflow, and users that are forgotten when they
+ * owe nothing.
+ */
 #include <check.h>
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-session-matmul.c - a MATMUL's way into a job and its rows' way out: operands in arenas and inline, every
- * refusal, cancelling, and what remains of it all (nothing).
+ * test-session-matmul.c - a MATMUL's way into a job and its rows' way out: operands in arenas and inline,
+ * every refusal, cancelling, and what remains of it all (nothing).
  */
 #include <check.h>
 #include <stdio.h>

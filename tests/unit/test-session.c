@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* test-session.c - what a session answers and what it holds: HELLO, STATUS, PING, arenas; jobs are in test-session-matmul.c. */
+/*
+ * test-session.c - what a session answers and what it holds: HELLO, STATUS, PING, arenas; jobs are in
+ * test-session-matmul.c.
+ */
 #include <check.h>
 #include <sys/stat.h>
 

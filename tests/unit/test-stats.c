@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test-stats.c - the hold meter against sorted times; status as JSON, with the keys that npumm-client(1) lists. */
+/* test-stats.c - the hold meter against sorted times; status as JSON, with the keys of npumm-client(1). */
 #include <check.h>
 #include <stdio.h>
 
