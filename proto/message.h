@@ -37,6 +37,12 @@ struct place {
         uint64_t extent_bytes; /* first to last byte touched; derived by the check; 0: operand absent */
 };
 
+/* A vector is given where its extent is not 0; readers mark it so before the check derives the truth. */
+static inline bool place_is_given(const struct place *place)
+{
+        return place->extent_bytes != 0;
+}
+
 struct request_hello {
         uint32_t version_minor;
         uint64_t features;
