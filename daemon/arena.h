@@ -28,7 +28,7 @@ struct arena_set {
         uv_loop_t *loop;     /* borrowed: outlives all arenas */
         struct quota *quota; /* borrowed: same */
         size_t n_arenas;     /* alive, those on the way out included */
-        bool stopping;       /* what clients still map is left to them: they may not have read their products yet */
+        bool stopping;       /* what clients still map is left to them */
 };
 
 typedef void (*arena_gone_fn)(void *userdata);

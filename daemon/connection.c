@@ -3,7 +3,6 @@
 #include "daemon/connection.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -16,7 +15,7 @@
 struct tx_item {
         TAILQ_ENTRY(tx_item) link; /* connection::tx */
         struct connection_payload payload;
-        int fd;        /* owned; goes out with the first byte; -1: none */
+        int fd;        /* borrowed: lives as long as payload.owner; goes out with the first byte; -1: none */
         uint64_t sent; /* bytes of head and payload together */
         size_t head_bytes;
         uint8_t head[];
@@ -31,7 +30,6 @@ static void item_free(struct tx_item *item)
 {
         if (item->payload.release_fn)
                 item->payload.release_fn(item->payload.owner);
-        closep(&item->fd);
         free(item);
 }
 
@@ -177,7 +175,8 @@ static void frame_begun(struct connection *connection, const struct frame_header
         connection->payload = NULL;
         if (header->payload_bytes > 0)
                 frame_deadline_start(connection, header->payload_bytes);
-        connection->ops->head(connection->userdata, header, connection->decoder.control, &connection->payload);
+        connection->ops->head(connection->userdata, header, connection->decoder.control,
+                              &connection->payload);
 }
 
 /* Runs `n` received bytes through the decoder. */
@@ -292,10 +291,7 @@ static void sent(struct connection *connection, uint64_t n)
 
                 item->sent += now;
                 n -= now;
-                if (item->fd >= 0) { /* it went with the first byte */
-                        (void)close(item->fd);
-                        item->fd = -1;
-                }
+                item->fd = -1; /* it went with the first byte */
                 if (item->sent == item_bytes(item)) {
                         TAILQ_REMOVE(&connection->tx, item, link);
                         item_free(item);
@@ -382,19 +378,14 @@ void connection_send(struct connection *connection, const uint8_t *head, size_t 
                 return;
         }
         item = malloc(sizeof *item + head_bytes);
-        if (item) {
-                *item = (struct tx_item){.fd = -1, .head_bytes = head_bytes};
-                memcpy(item->head, head, head_bytes);
-                if (fd >= 0)
-                        item->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        }
-        if (!item || (fd >= 0 && item->fd < 0)) {
-                free(item);
+        if (!item) {
                 if (payload && payload->release_fn)
                         payload->release_fn(payload->owner);
-                connection_close(connection); /* memory or fds are out: it dies alone */
+                connection_close(connection); /* memory is out: it dies alone */
                 return;
         }
+        *item = (struct tx_item){.fd = fd, .head_bytes = head_bytes};
+        memcpy(item->head, head, head_bytes);
         if (payload)
                 item->payload = *payload;
         TAILQ_INSERT_TAIL(&connection->tx, item, link);

@@ -122,8 +122,8 @@ int connection_open(struct connection *connection, struct connection_set *set, i
 void connection_greeted(struct connection *connection);
 
 /*
- * Queues a head (copied), a payload (consumed, whatever happens; NULL: none) and at most one fd (borrowed, -1:
- * none; it is duplicated). A connection that memory cannot be found for is closed.
+ * Queues a head (copied), a payload (consumed, whatever happens; NULL: none) and at most one fd (-1: none; borrowed
+ * until the payload is released). A connection that memory cannot be found for is closed.
  */
 void connection_send(struct connection *connection, const uint8_t *head, size_t head_bytes,
                      const struct connection_payload *payload, int fd);

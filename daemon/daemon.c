@@ -33,6 +33,10 @@ struct daemon {
         uint64_t start_ns;
         struct stats stats;
         struct loop_meter meter;
+        struct {
+                char *json; /* owned; NULL: none yet */
+                uint64_t turn;
+        } status; /* as it was first asked for in that turn of the loop */
         struct quota quota;
         struct arena_set arenas;
         struct pipeline pipeline;
@@ -71,7 +75,8 @@ static void on_client_gone(void *userdata)
 {
         struct daemon *daemon = userdata;
 
-        if (daemon->state == DAEMON_LEAVING && daemon->clients.n_clients == 0 && daemon->pipeline.jobs_inside == 0)
+        if (daemon->state == DAEMON_LEAVING && daemon->clients.n_clients == 0 &&
+            daemon->pipeline.jobs_inside == 0)
                 finish(daemon);
 }
 
@@ -151,15 +156,15 @@ static void on_exhausted(void *userdata)
         struct daemon *daemon = userdata;
 
         daemon->stats.connections_refused++;
-        log_warning("out of file descriptors: a connection was turned away; raise LimitNOFILE or lower connections");
+        log_warning("out of file descriptors: a connection was turned away; raise LimitNOFILE or lower "
+                    "connections");
         (void)dispatch_shed(&daemon->clients, NULL);
 }
 
 static const struct listener_ops listener_ops = {.accepted = on_accepted, .exhausted = on_exhausted};
 
-static char *status_json(void *userdata)
+static char *status_make(const struct daemon *daemon)
 {
-        const struct daemon *daemon = userdata;
         const struct stats_now now = {
                 .backend = daemon->device->ops->name,
                 .device_state = "ok",
@@ -175,6 +180,19 @@ static char *status_json(void *userdata)
         };
 
         return stats_json(&daemon->stats, &now);
+}
+
+/* Made once a turn: a client may ask a thousand times in one read, and must not hold the loop with it. */
+static char *status_json(void *userdata)
+{
+        struct daemon *daemon = userdata;
+
+        if (!daemon->status.json || daemon->status.turn != daemon->meter.n_turns) {
+                free(daemon->status.json);
+                daemon->status.json = status_make(daemon);
+                daemon->status.turn = daemon->meter.n_turns;
+        }
+        return daemon->status.json ? strdup(daemon->status.json) : NULL;
 }
 
 static void on_watchdog(uv_timer_t *timer)
@@ -201,15 +219,18 @@ static int device_choose(struct daemon *daemon)
         const char *wanted = daemon->config->backend;
         struct device *device = NULL;
         const char *reason;
-        int r = device_open(wanted, &daemon->loop, &pipeline_device_events, &daemon->pipeline, &device, &reason);
+        int r = device_open(wanted, &daemon->loop, &pipeline_device_events, &daemon->pipeline, &device,
+                            &reason);
 
         if (r != 0) {
                 log_error("backend %s cannot be used: %s; choose another with --backend=", wanted,
-                          reason ? reason : r < 0 ? strerror(-r) : "unknown");
+                          reason  ? reason
+                          : r < 0 ? strerror(-r)
+                                  : "unknown");
                 return r < 0 ? r : -ENODEV;
         }
-        log_event(LOG_LEVEL_INFO, &(struct log_fields){.device = device->ops->name},
-                  "backend %s: %s%s%s%s", device->ops->name, device->description, reason ? "; not a better one: " : "",
+        log_event(LOG_LEVEL_INFO, &(struct log_fields){.device = device->ops->name}, "backend %s: %s%s%s%s",
+                  device->ops->name, device->description, reason ? "; not a better one: " : "",
                   reason ? reason : "", strcmp(wanted, "auto") == 0 ? " (backend=auto)" : "");
         daemon->device = device;
         return pipeline_set_device(&daemon->pipeline, device);
@@ -292,7 +313,8 @@ static int listen_and_watch(struct daemon *daemon)
 
         (void)uv_signal_start(&daemon->sigterm, on_signal, SIGTERM);
         (void)uv_signal_start(&daemon->sigint, on_signal, SIGINT);
-        r = listener_open(&daemon->listener, &daemon->loop, daemon->config->socket_path, &listener_ops, daemon, error);
+        r = listener_open(&daemon->listener, &daemon->loop, daemon->config->socket_path, &listener_ops,
+                          daemon, error);
         if (r < 0) {
                 log_error("%s", error);
                 return r;
@@ -347,6 +369,7 @@ struct daemon *daemon_free(struct daemon *daemon)
         quota_deinit(&daemon->quota);
         r = uv_loop_close(&daemon->loop);
         assert(r == 0); /* every handle has been closed by its owner */
+        free(daemon->status.json);
         free(daemon);
         return NULL;
 }

@@ -15,7 +15,7 @@ struct dispatch {
         struct quota_charge charge; /* QUOTA_CONNECTIONS */
         struct connection connection;
         struct session session;
-        uint64_t last_id;               /* the greatest request id seen */
+        uint64_t last_id;           /* the greatest request id seen */
         TAILQ_ENTRY(dispatch) link; /* dispatch_context::clients */
 };
 
@@ -24,12 +24,11 @@ struct dispatch {
 /* The state that a frame type needs the session to be in. */
 static const struct rule {
         enum frame_type type;
-        bool greeted;    /* after HELLO; false: it is the HELLO */
-        bool own_id;     /* has a new request id; false: names an earlier request's */
+        bool greeted; /* after HELLO; false: it is the HELLO */
+        bool own_id;  /* has a new request id; false: names an earlier request's */
 } rules[] = {
-        {FRAME_HELLO, false, true},         {FRAME_ARENA_CREATE, true, true},
-        {FRAME_ARENA_RELEASE, true, true},  {FRAME_MATMUL, true, true},
-        {FRAME_CANCEL, true, false},        {FRAME_STATUS, true, true},
+        {FRAME_HELLO, false, true}, {FRAME_ARENA_CREATE, true, true}, {FRAME_ARENA_RELEASE, true, true},
+        {FRAME_MATMUL, true, true}, {FRAME_CANCEL, true, false},      {FRAME_STATUS, true, true},
         {FRAME_PING, true, true},
 };
 
@@ -111,28 +110,33 @@ static void fault_describe(const struct dispatch *dispatch, int r, const struct 
 
         switch (r) {
         case FRAME_E_MAGIC:
-                fault_set(ret_fault, STATUS_PROTOCOL, "the first bytes are not \"" FRAME_MAGIC
-                                                      "\": this socket speaks npumatmul's protocol alone");
+                fault_set(ret_fault, STATUS_PROTOCOL,
+                          "the first bytes are not \"" FRAME_MAGIC
+                          "\": this socket speaks npumatmul's protocol alone");
                 break;
         case FRAME_E_VERSION:
-                fault_set(ret_fault, STATUS_VERSION,
-                          "the client speaks protocol version %u, this daemon version %d; update the older one",
-                          header->version_major, FRAME_VERSION_MAJOR);
+                fault_set(
+                        ret_fault, STATUS_VERSION,
+                        "the client speaks protocol version %u, this daemon version %d; update the older one",
+                        header->version_major, FRAME_VERSION_MAJOR);
                 break;
         case FRAME_E_FLAGS:
-                fault_set(ret_fault, STATUS_PROTOCOL, "frame flags 0x%" PRIx32 " are unknown; version %d has none",
-                          header->flags, FRAME_VERSION_MAJOR);
+                fault_set(ret_fault, STATUS_PROTOCOL,
+                          "frame flags 0x%" PRIx32 " are unknown; version %d has none", header->flags,
+                          FRAME_VERSION_MAJOR);
                 break;
         case FRAME_E_TYPE:
                 fault_set(ret_fault, STATUS_PROTOCOL, "frame type %u (%s) is not one that clients send",
                           header->type, frame_type_name(header->type));
                 break;
         case FRAME_E_CONTROL:
-                fault_set(ret_fault, STATUS_TOO_BIG, "%s has a control part of %" PRIu32 " bytes; %u are allowed",
+                fault_set(ret_fault, STATUS_TOO_BIG,
+                          "%s has a control part of %" PRIu32 " bytes; %u are allowed",
                           frame_type_name(header->type), header->control_bytes, FRAME_CONTROL_BYTES_MAX);
                 break;
         case FRAME_E_NO_PAYLOAD:
-                fault_set(ret_fault, STATUS_PROTOCOL, "%s has a payload of %" PRIu64 " bytes; only MATMUL may have one",
+                fault_set(ret_fault, STATUS_PROTOCOL,
+                          "%s has a payload of %" PRIu64 " bytes; only MATMUL may have one",
                           frame_type_name(header->type), header->payload_bytes);
                 break;
         case FRAME_E_PAYLOAD:

@@ -46,9 +46,10 @@ static int lock_take(const char *path, int *ret_fd, char ret_error[LISTENER_ERRO
         fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0) {
                 r = -errno;
-                (void)snprintf(ret_error, LISTENER_ERROR_MAX,
-                               "cannot open %.*s: %s; does its directory exist and may this user write there?",
-                               PATH_PRINT, lock_path, strerror(-r));
+                (void)snprintf(
+                        ret_error, LISTENER_ERROR_MAX,
+                        "cannot open %.*s: %s; does its directory exist and may this user write there?",
+                        PATH_PRINT, lock_path, strerror(-r));
                 return r;
         }
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -73,8 +74,8 @@ static int stale_remove(const char *path, char ret_error[LISTENER_ERROR_MAX])
                 return 0; /* bind will say what is wrong, if anything */
         if (!S_ISSOCK(st.st_mode)) {
                 (void)snprintf(ret_error, LISTENER_ERROR_MAX,
-                               "%.*s exists and is not a socket; remove it or choose another --socket", PATH_PRINT,
-                               path);
+                               "%.*s exists and is not a socket; remove it or choose another --socket",
+                               PATH_PRINT, path);
                 return -EEXIST;
         }
         (void)unlink(path);
@@ -114,8 +115,8 @@ static int own_socket(struct listener *listener, const char *path, char ret_erro
 
         if (strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path) {
                 (void)snprintf(ret_error, LISTENER_ERROR_MAX,
-                               "the socket's path is %zu bytes long; a unix socket's may have %zu", strlen(path),
-                               sizeof((struct sockaddr_un *)0)->sun_path - 1);
+                               "the socket's path is %zu bytes long; a unix socket's may have %zu",
+                               strlen(path), sizeof((struct sockaddr_un *)0)->sun_path - 1);
                 return -ENAMETOOLONG;
         }
         copy = strdup(path);
@@ -142,8 +143,9 @@ static void turn_one_away(struct listener *listener)
         closep(&listener->reserve_fd);
         fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
-                dispatch_turn_away(fd, STATUS_BUSY,
-                                   "the daemon is out of file descriptors; try again later, or raise LimitNOFILE");
+                dispatch_turn_away(
+                        fd, STATUS_BUSY,
+                        "the daemon is out of file descriptors; try again later, or raise LimitNOFILE");
         listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (fd >= 0) /* else nobody was waiting: accept looks for a free fd first */
                 listener->ops->exhausted(listener->userdata);
@@ -189,8 +191,8 @@ static void release(struct listener *listener)
         listener->path = NULL;
 }
 
-int listener_open(struct listener *listener, uv_loop_t *loop, const char *path, const struct listener_ops *ops,
-                  void *userdata, char ret_error[LISTENER_ERROR_MAX])
+int listener_open(struct listener *listener, uv_loop_t *loop, const char *path,
+                  const struct listener_ops *ops, void *userdata, char ret_error[LISTENER_ERROR_MAX])
 {
         int r;
 

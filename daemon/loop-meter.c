@@ -13,6 +13,7 @@ static void on_turn(uv_prepare_t *turn)
                 hold_meter_add(meter->hold, (turn_ns - waited_ns) / 1000);
         meter->last_ns = now_ns;
         meter->last_idle_ns = idle_ns;
+        meter->n_turns++;
 }
 
 int loop_meter_open(struct loop_meter *meter, uv_loop_t *loop, struct hold_meter *hold)

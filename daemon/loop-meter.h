@@ -16,6 +16,7 @@ struct loop_meter {
         uv_prepare_t turn;        /* once a turn, right before the wait */
         struct hold_meter *hold;  /* borrowed: outlives us */
         uint64_t last_ns, last_idle_ns;
+        uint64_t n_turns; /* so far: tells one turn from the next */
 };
 
 /* Before the loop runs: it must be told to count its idle time. Returns 0 or -errno. */

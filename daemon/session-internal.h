@@ -20,6 +20,9 @@ void session_reply(struct session *session, const struct reply *reply);
 /* The arena of a living handle, borrowed; NULL: no such handle. */
 struct arena *session_arena_find(const struct session *session, uint32_t id);
 
+/* arena_unref, as a release_fn of a payload. */
+void session_arena_unref(void *arena);
+
 /* Admits a MATMUL, or answers why not. */
 void session_matmul(struct session *session, const struct request *request, uint64_t payload_bytes,
                     uint8_t **ret_payload);

@@ -151,11 +151,6 @@ static bool admit(const struct admission *admission)
 
 /* ---- the way out ---- */
 
-static void arena_release_payload(void *owner)
-{
-        (void)arena_unref(owner);
-}
-
 static void rows_send_inline(struct session *session, const struct job *job, uint64_t first_row, uint64_t rows)
 {
         const uint64_t row_bytes = job->product.n * output_elem_bytes(job->product.form);
@@ -166,7 +161,7 @@ static void rows_send_inline(struct session *session, const struct job *job, uin
                 const struct connection_payload payload = {
                         .bytes = (const uint8_t *)job->product.c + first_row * row_bytes,
                         .n_bytes = piece * row_bytes,
-                        .release_fn = arena_release_payload,
+                        .release_fn = session_arena_unref,
                         .owner = arena_ref(job->staging),
                 };
 

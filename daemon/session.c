@@ -90,6 +90,11 @@ struct arena *session_arena_find(const struct session *session, uint32_t id)
         return NULL;
 }
 
+void session_arena_unref(void *arena)
+{
+        (void)arena_unref(arena);
+}
+
 /* The pages are free and the user is discharged: now the client may hear it. */
 static void on_arena_gone(void *userdata)
 {
@@ -126,6 +131,7 @@ static bool arena_admit(struct session *session, uint64_t size_bytes, struct are
 static void arena_create(struct session *session, const struct request *request)
 {
         struct session_arena *handle = calloc(1, sizeof *handle);
+        struct connection_payload hold = {.release_fn = session_arena_unref};
         struct fault fault;
 
         if (!handle)
@@ -139,6 +145,7 @@ static void arena_create(struct session *session, const struct request *request)
         handle->id = ++session->last_arena_id;
         TAILQ_INSERT_TAIL(&session->arenas, handle, link);
         session->n_arenas++;
+        hold.owner = arena_ref(handle->arena); /* its fd must live until it is out */
         session->sink.send(session->sink.userdata,
                            &(struct reply){
                                    .type = FRAME_ARENA_CREATED,
@@ -146,7 +153,7 @@ static void arena_create(struct session *session, const struct request *request)
                                    .arena_created = {.arena = handle->id,
                                                      .size_bytes = handle->arena->size_bytes},
                            },
-                           NULL, handle->arena->fd);
+                           &hold, handle->arena->fd);
 }
 
 static void arena_release(struct session *session, const struct request *request)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libc.h - what libnpumm uses of the C library, under a test's control: its memory can end and its time can fly.
+ * libc.h - what libnpumm uses of the C library, under a test's control: its memory can end and its time can
+ * fly.
  *
- * Role:   malloc, calloc, reallocarray, poll and clock_gettime for npumm-objects-on-fakes, the library's sources
- *         compiled once more with these names defined to the ones below. Nothing is replaced in the test itself or
- *         in the stub it talks to.
- * Thread: each has its own memory and time: the stub's thread, which shares frame.c with the client, is spared.
+ * Role:   malloc, calloc, reallocarray, poll and clock_gettime for npumm-objects-on-fakes, the library's
+ *         sources compiled once more with these names defined to the ones below. Nothing is replaced in the
+ *         test itself or in the stub it talks to.
+ * Thread: each has its own memory and time: the stub's thread, which shares frame.c with the client, is
+ *         spared.
  */
 #ifndef TESTS_FAKE_LIBC_H
 #define TESTS_FAKE_LIBC_H
@@ -21,7 +23,10 @@ void fake_libc_fail_after(long n);
 /* Whether that one has failed by now. */
 bool fake_libc_has_failed(void);
 
-/* While time flies nothing is ever ready: a wait of this thread is over at once, and its clock is that far on. */
+/*
+ * While time flies nothing is ever ready: a wait of this thread is over at once, and its clock is that far
+ * on.
+ */
 void fake_libc_let_time_fly(bool flies);
 
 void *fake_malloc(size_t n_bytes);

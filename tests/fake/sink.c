@@ -55,7 +55,7 @@ static void fake_send(void *userdata, const struct reply *reply, const struct co
         assert(kept && !sink->is_closed);
         kept->reply = *reply;
         texts_keep(kept);
-        kept->has_payload = payload != NULL;
+        kept->has_payload = payload && payload->n_bytes > 0;
         if (payload)
                 kept->payload = *payload;
         kept->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -323,16 +323,33 @@ void stub_obey(struct stub_daemon *stub)
 
 /* ---- life ---- */
 
+static void semaphore_await(sem_t *semaphore)
+{
+        while (sem_wait(semaphore) < 0)
+                assert(errno == EINTR);
+}
+
+static void semaphore_post(sem_t *semaphore)
+{
+        const int r = sem_post(semaphore);
+
+        assert(r == 0);
+}
+
 void stub_await_go(struct stub_daemon *stub)
 {
-        while (sem_wait(&stub->go) < 0)
-                assert(errno == EINTR);
+        semaphore_post(&stub->rests);
+        semaphore_await(&stub->go);
 }
 
 void stub_go(struct stub_daemon *stub)
 {
-        if (sem_post(&stub->go) < 0)
-                assert(false);
+        semaphore_post(&stub->go);
+}
+
+void stub_await_rest(struct stub_daemon *stub)
+{
+        semaphore_await(&stub->rests);
 }
 
 static void *stub_main(void *userdata)
@@ -377,6 +394,8 @@ struct stub_daemon *stub_daemon_start(const struct stub_options *options)
                 stub->options.limits = ample_limits;
         frame_decoder_init(&stub->decoder, true, UINT64_MAX);
         listen_open(stub);
+        r = sem_init(&stub->rests, 0, 0);
+        assert(r == 0);
         r = sem_init(&stub->go, 0, 0);
         assert(r == 0);
         r = pthread_create(&stub->thread, NULL, stub_main, stub);
@@ -394,6 +413,7 @@ void stub_daemon_stop(struct stub_daemon *stub)
         (void)close(stub->listener_fd);
         (void)unlink(stub->socket_path);
         (void)rmdir(stub->directory);
+        (void)sem_destroy(&stub->rests);
         (void)sem_destroy(&stub->go);
         frame_decoder_deinit(&stub->decoder);
         free(stub->frame.payload);

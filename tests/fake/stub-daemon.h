@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stub-daemon.h - a daemon for one client, which says whatever the test wants said: for libnpumm to meet what the
- * real daemon never does.
+ * stub-daemon.h - a daemon for one client, which says whatever the test wants said: for libnpumm to meet what
+ * the real daemon never does.
  *
- * Role:   accepts one connection on a socket of its own and runs the test's script on it, on a thread of its own.
+ * Role:   accepts one connection on a socket of its own and runs the test's script on it, on a thread of its
+ *         own.
  * In:     the client's frames, taken one by one. Their form is asserted: libnpumm is never in the wrong.
  * Out:    whatever the script says; nothing is computed.
- * Thread: scripts run on the stub's. The test may read counters and change options while the stub waits for the
- *         client's next frame: what the two then send each other puts their accesses in order.
+ * Thread: scripts run on the stub's. The test may read counters and change options while the stub waits for
+ *         the client's next frame: what the two then send each other puts their accesses in order.
  * Owns:   thread, sockets, the frame taken last.
  *
- * What cannot go wrong in a sound test ends the program with an assertion: Check's own do not work off its thread.
+ * What cannot go wrong in a sound test ends the program with an assertion: Check's own do not work off its
+ * thread.
  */
 #ifndef TESTS_FAKE_STUB_DAEMON_H
 #define TESTS_FAKE_STUB_DAEMON_H
@@ -60,7 +62,7 @@ struct stub_daemon {
         int listener_fd, fd; /* owned */
         struct frame_decoder decoder;
         pthread_t thread;
-        sem_t go;
+        sem_t rests, go;
 };
 
 /* Listens, and waits for a client on a thread of its own. */
@@ -69,9 +71,10 @@ struct stub_daemon *stub_daemon_start(const struct stub_options *options);
 /* Ends and frees it. Its client must have been closed, or never have come; else this waits for that. */
 void stub_daemon_stop(struct stub_daemon *stub);
 
-/* The script waits for the test's word. */
+/* The script waits for the test's word; the test gives it, and may wait until the script waits. */
 void stub_await_go(struct stub_daemon *stub);
 void stub_go(struct stub_daemon *stub);
+void stub_await_rest(struct stub_daemon *stub);
 
 /* ---- listening; false: the client has hung up ---- */
 
@@ -108,8 +111,9 @@ void stub_say_header(struct stub_daemon *stub, const struct frame_header *header
 bool stub_welcome(struct stub_daemon *stub);
 
 /*
- * What follows the welcome at a good daemon without a device: it makes and releases arenas, answers PING, ends a
- * cancelled job as CANCELLED and any other at once as done, with a product of zeros; until the client hangs up.
+ * What follows the welcome at a good daemon without a device: it makes and releases arenas, answers PING,
+ * ends a cancelled job as CANCELLED and any other at once as done, with a product of zeros; until the client
+ * hangs up.
  */
 void stub_serve(struct stub_daemon *stub);
 

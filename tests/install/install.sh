@@ -33,9 +33,10 @@ soname=$(readelf -d "$stage$libdir/libnpumm.so" | sed -n 's/.*(SONAME).*\[\(.*\)
 
 # All that follows finds the library below the stage, although it was made for PREFIX: the package can be moved.
 run() {
+        local libraries
         LD_LIBRARY_PATH=$stage$libdir "$1"
-        LD_LIBRARY_PATH=$stage$libdir ldd "$1" | grep -qF "$stage$libdir/libnpumm.so.0" ||
-                fail "$1 uses another libnpumm"
+        libraries=$(LD_LIBRARY_PATH=$stage$libdir ldd "$1")
+        [[ $libraries == *"$stage$libdir/libnpumm.so.0"* ]] || fail "$1 uses another libnpumm:"$'\n'"$libraries"
 }
 
 echo "== pkg-config"

@@ -224,7 +224,11 @@ class Daemon:
     def client(self, **how):
         """A connection that has said HELLO."""
         client = self.connect(**how)
-        client.hello()
+        try:
+            client.hello()
+        except BaseException:
+            client.close()
+            raise
         return client
 
 

@@ -14,7 +14,6 @@ import numpy
 
 import harness
 import wire
-from wire import Place
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

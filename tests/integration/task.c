@@ -12,6 +12,13 @@
 #define GAP_MAX       3
 #define UNUSUAL_SHIFT 9 /* random sums of some hundred products are then spread over int8 */
 
+bool task_is_slow_build(void)
+{
+        const char *slow = getenv("NPUMM_TEST_SLOW");
+
+        return slow && strcmp(slow, "0") != 0;
+}
+
 /* ---- making ---- */
 
 struct task_spec task_spec_random(struct rng *rng)

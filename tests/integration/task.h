@@ -2,7 +2,8 @@
 /*
  * task.h - one matmul of random numbers in memory of its own, from libnpumm's call to the oracle's verdict.
  *
- * Role:   gives a test of libnpumm jobs of every kind, keeps what their callbacks are told, and judges the products.
+ * Role:   gives a test of libnpumm jobs of every kind, keeps what their callbacks are told, and judges the
+ *         products.
  * Thread: that of its client.
  * Owns:   the operands, of the kind that its way asks for.
  *
@@ -66,13 +67,16 @@ void task_deinit(struct task *task);
 void task_submit(struct task *task);
 
 /*
- * Judges rows that have been reported: each element right, and the gaps between rows still poisoned. Of a large
- * product some rows, spread over it.
+ * Judges rows that have been reported: each element right, and the gaps between rows still poisoned. Of a
+ * large product some rows, spread over it.
  */
 void task_check_rows(const struct task *task);
 
 /* Judges a task that has ended: once, with 0, every row reported, the product exact. */
 void task_check(const struct task *task);
+
+/* Whether this build is a slow one, where less must do. */
+bool task_is_slow_build(void);
 
 /* A client of this daemon. */
 struct npumm_client *task_connect(const struct daemon_process *daemon);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-client-apart.c - clients of libnpumm that must not touch each other: in a forked child and its parent, and on
- * two threads.
+ * test-client-apart.c - clients of libnpumm that must not touch each other: in a forked child and its parent,
+ * and on two threads.
  *
  * usage: test-client-apart DAEMON
  */
@@ -62,8 +62,8 @@ static void child_run(const struct daemon_process *daemon, struct task *theirs, 
 }
 
 /*
- * Jobs are outstanding in the parent, one of them with a payload that is not all out, while the child does and ends
- * all of the above; they end as if nothing had been.
+ * Jobs are outstanding in the parent, one of them with a payload that is not all out, while the child does
+ * and ends all of the above; they end as if nothing had been.
  */
 static void check_fork(const struct daemon_process *daemon, struct rng *rng)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-client-callbacks.c - what a program may do in libnpumm's callbacks, and what becomes of jobs that it cancels
- * or that are too many.
+ * test-client-callbacks.c - what a program may do in libnpumm's callbacks, and what becomes of jobs that it
+ * cancels or that are too many.
  *
  * usage: test-client-callbacks DAEMON
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 
 #include "task.h"
@@ -16,7 +17,9 @@
 
 /* ---- a chain of jobs ---- */
 
-#define CHAIN_JOBS 200u
+#define CHAIN_JOBS     200u
+#define SETTLE_TRIES   200
+#define SETTLE_TURN_MS 20
 
 struct chain {
         struct npumm_client *client;
@@ -98,6 +101,16 @@ static json_int_t n_arenas(struct npumm_client *client)
         return n;
 }
 
+/* All memory is freed: one empty arena is kept. The daemon frees its own, of inline jobs, in its own time. */
+static void await_one_arena(struct npumm_client *client)
+{
+        for (int i = 0; n_arenas(client) > 1; i++) {
+                if (i == SETTLE_TRIES)
+                        die(0, "all memory is freed, but the daemon has more than one arena");
+                (void)poll(NULL, 0, SETTLE_TURN_MS);
+        }
+}
+
 /* Each job is submitted where the one before it ends, its memory taken, the other's freed. */
 static void check_chain(struct npumm_client *client, struct rng *rng)
 {
@@ -108,9 +121,7 @@ static void check_chain(struct npumm_client *client, struct rng *rng)
                 task_dispatch(client);
         if (chain.n_submitted != CHAIN_JOBS || chain.n_victims < CHAIN_JOBS / 8)
                 die(0, "%u jobs and %u to be cancelled were submitted", chain.n_submitted, chain.n_victims);
-        if (n_arenas(client) > 1) /* one empty arena is kept */
-                die(0, "all memory is freed, but the daemon has %" JSON_INTEGER_FORMAT " arenas",
-                    n_arenas(client));
+        await_one_arena(client);
         printf("chain: %u jobs, %u of %u others cancelled\n", chain.n_submitted, chain.n_cancelled,
                chain.n_victims);
 }
@@ -197,9 +208,9 @@ static void expect_not_found(struct npumm_client *client, uint64_t job)
 }
 
 /*
- * A job of some 10^9 multiply-adds, others of every way behind it, all cancelled at once, some twice: each ends once,
- * as CANCELLED or, if it was faster, as done and exact. The daemon hears of the cancelling long before the first
- * can be done, so not all of them are.
+ * A job of some 10^9 multiply-adds, others of every way behind it, all cancelled at once, some twice: each
+ * ends once, as CANCELLED or, if it was faster, as done and exact. The daemon hears of the cancelling long
+ * before the first can be done, so not all of them are.
  */
 static void check_cancel(struct npumm_client *client, struct rng *rng)
 {

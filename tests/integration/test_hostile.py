@@ -121,7 +121,7 @@ class BadNumbers(unittest.TestCase):
             place = asks.arena.place
             asks.refused("overlaps A", c=place(0))
             asks.refused("overlaps A", c=place(28))          # by its first bytes
-            asks.refused("overlaps A", a=place(128 + 60))    # by its last ones
+            asks.refused("overlaps A", a=place(128 + 63))    # by its last one
             asks.refused("overlaps B", c=place(64))
             asks.refused("overlaps B", c=place(512), b=place(512 - 31))  # by one byte
             asks.refused("overlaps A", a=place(512, 64), c=place(512 + 8))  # in the gap of a row

@@ -32,16 +32,16 @@ ENDLESS = (65536, 1024, 1024)
 
 @contextlib.contextmanager
 def killed_client(work):
-    """A process that does `work`, which ends when the stage is set and returns what must stay open, and then waits.
-    It is killed with -9 when the block ends."""
+    """A process that does `work` and then waits, with what that has entered into its argument, an ExitStack, still
+    open. It is killed with -9 when the block ends."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            stage = work()
-            os.write(writer, b"!")
-            signal.pause()
-            del stage
+            with contextlib.ExitStack() as stage:
+                work(stage)
+                os.write(writer, b"!")
+                signal.pause()
         finally:
             os._exit(1)
     os.close(writer)
@@ -64,12 +64,11 @@ class KilledClients(unittest.TestCase):
     def test_in_mid_upload(self):
         size = 16 << 20
         with scene() as it:
-            def work():
-                client = it.daemon.client()
-                client.send(wire.MATMUL, wire.matmul_control(4096, 4095, 1, Place(), Place(offset=4096 * 4095), Place()),
-                            payload_bytes=size)
+            def work(stage):
+                client = stage.enter_context(it.daemon.client())
+                control = wire.matmul_control(4096, 4095, 1, Place(), Place(offset=4096 * 4095), Place())
+                client.send(wire.MATMUL, control, payload_bytes=size)
                 client.send_raw(b"\x01" * (size // 2))
-                return client
 
             with killed_client(work):
                 eventually(lambda: it.bytes_in_memory() >= size // 2, what="half of the upload in the daemon")
@@ -79,12 +78,11 @@ class KilledClients(unittest.TestCase):
         with scene() as it:
             cancelled = it.status()["jobs_cancelled"]
 
-            def work():
-                client = it.daemon.client()
-                job = ArenaJob(client, *LONG, oracle=False)
+            def work(stage):
+                client = stage.enter_context(it.daemon.client())
+                job = ArenaJob(client, *ENDLESS, oracle=False)
                 job.submit()
                 assert client.reply_to(job.request_id).kind == wire.ROWS  # it has begun
-                return client, job
 
             with killed_client(work):
                 self.assertEqual(it.status()["connections"], it.baseline["connections"] + 1)
@@ -93,11 +91,10 @@ class KilledClients(unittest.TestCase):
 
     def test_in_mid_reply(self):
         with scene() as it:
-            def work():
-                client = it.daemon.client()
+            def work(stage):
+                client = stage.enter_context(it.daemon.client())
                 scenes.inline_submit(client, numpy.ones((2048, 1), numpy.int8), numpy.ones((1, 2048), numpy.int8))
                 assert client.readable(harness.PATIENCE)  # and it will not read: 16 MiB do not fit anywhere
-                return client
 
             with killed_client(work):
                 eventually(lambda: it.status()["jobs_inside"] == 0, what="the end of the job")
@@ -107,8 +104,8 @@ class KilledClients(unittest.TestCase):
     def test_in_mid_everything(self):
         """Ten clients, each with arenas, jobs, uploads and replies under way, killed at once."""
         with scene() as it, contextlib.ExitStack() as stack:
-            def work():
-                client = it.daemon.client()
+            def work(stage):
+                client = stage.enter_context(it.daemon.client())
                 jobs = [ArenaJob(client, *LONG, oracle=False) for _ in range(2)]
                 for job in jobs:
                     job.submit()
@@ -117,7 +114,6 @@ class KilledClients(unittest.TestCase):
                 client.send(wire.STATUS)
                 client.send_raw(wire.frame(wire.MATMUL, client.next_id(), wire.matmul_control(
                     4, 8, 4, Place(), Place(offset=32), Place()), bytes(64))[:-1])
-                return client, jobs
 
             for _ in range(10):
                 stack.enter_context(killed_client(work))
@@ -214,16 +210,20 @@ class Cancelling(unittest.TestCase):
     """Exactly one end, and afterwards the operands are the client's again."""
 
     def test_waiting_job(self):
-        """It never gets to the device: the one before it takes long."""
+        """It never gets to the device, which is busy with the one before it."""
         with scene() as it:
             client = it.offender()
-            first, second = ArenaJob(client, *LONG), ArenaJob(client, 64, 64, 64)
+            first, second = ArenaJob(client, *ENDLESS, oracle=False), ArenaJob(client, 64, 64, 64)
+            second.c.fill(ArenaJob.POISON)
             first.submit()
-            second.submit()
-            client.cancel(second.request_id)
-            self.assertEqual(client.expect_done(second.request_id, wire.CANCELLED), [])
+            request_id = client.next_id()
+            client.send_raw(wire.frame(wire.MATMUL, request_id, wire.matmul_control(*second.shape, *second.places)) +
+                            wire.frame(wire.CANCEL, request_id))
+            self.assertEqual(client.expect_done(request_id, wire.CANCELLED), [])
             self.assertTrue((second.c == ArenaJob.POISON).all())
-            first.expect_exact()
+            client.cancel(first.request_id)
+            client.expect_done(first.request_id, wire.CANCELLED)
+            self.assertTrue((second.c == ArenaJob.POISON).all())
             second.submit()
             second.expect_exact()
 
@@ -329,36 +329,44 @@ class Stopping(unittest.TestCase):
                 self.assertTrue(numpy.array_equal(job.c, job.wanted))
                 self.assertTrue(numpy.array_equal(job.a, job.a_kept))
 
+    @contextlib.contextmanager
+    def draining(self, daemon, *clients):
+        """It has been told to stop, and has a job that takes long, until the end of the block."""
+        with daemon.client() as blocker:
+            job = ArenaJob(blocker, *ENDLESS, oracle=False)
+            job.submit()
+            for client in (blocker, *clients):
+                client.ping()
+            daemon.terminate()
+            daemon.notify.wait("STOPPING=1", daemon.process)
+            yield
+            blocker.cancel(job.request_id)
+            blocker.expect_done(job.request_id, wire.CANCELLED)
+            blocker.expect_bye(wire.OK, "the daemon is stopping")
+
     def test_release_while_it_drains(self):
         """Means what it always means."""
         with Daemon() as daemon, daemon.client() as client:
-            job, idle = ArenaJob(client, *LONG), ArenaJob(client, 64, 64, 64)
-            job.submit()
-            client.ping()
-            daemon.terminate()
-            daemon.notify.wait("STOPPING=1", daemon.process)
-            client.expect(wire.ARENA_RELEASED, client.arena_release(idle.arena.handle))
-            self.assertEqual(idle.arena.pages_bytes(), 0)
-            job.expect_exact()
+            arena = client.arena_create(PAGE)
+            arena.map[0] = 1
+            with self.draining(daemon, client):
+                client.expect(wire.ARENA_RELEASED, client.arena_release(arena.handle))
+                self.assertEqual(arena.pages_bytes(), 0)
             client.expect_bye(wire.OK, "the daemon is stopping")
             daemon.expect_exit(0)
 
     def test_new_work_while_it_drains(self):
-        with Daemon() as daemon, daemon.client() as client, daemon.client() as other:
-            job = ArenaJob(client, *LONG)
+        """A job from before is done, a new one is not begun, nobody new comes in."""
+        with Daemon() as daemon, daemon.client() as client:
+            job = ArenaJob(client, 17, 33, 5)
             job.submit()
-            client.ping()
-            daemon.terminate()
-            daemon.notify.wait("STOPPING=1", daemon.process)
-            ones = numpy.ones((2, 2), numpy.int8)
-            other.expect_done(scenes.inline_submit(other, ones, ones), wire.BUSY, "stopping")
-            other.ping()
-            with self.assertRaises(OSError):  # refused, or closed before it was served
-                with daemon.connect() as late:
-                    late.hello()
+            with self.draining(daemon, client):
+                ones = numpy.ones((2, 2), numpy.int8)
+                client.expect_done(scenes.inline_submit(client, ones, ones), wire.BUSY, "stopping")
+                with self.assertRaises((OSError, wire.Closed)):  # refused, or closed before it was served
+                    daemon.client()
             job.expect_exact()
             client.expect_bye(wire.OK, "the daemon is stopping")
-            other.expect_bye(wire.OK, "the daemon is stopping")
             daemon.expect_exit(0)
 
     def test_drain_timeout(self):
@@ -567,14 +575,15 @@ class Places(unittest.TestCase):
     def test_restart_after_kill(self):
         with Daemon() as first:
             client = first.client()
-            job = ArenaJob(client, *LONG)
+            job = ArenaJob(client, *ENDLESS, oracle=False)
+            job.a.fill(7)
             job.submit()
             client.ping()
             first.process.kill()
             with self.assertRaises(wire.Closed):  # without BYE
                 client.done(job.request_id)
             first.expect_exit(-signal.SIGKILL)
-            self.assertTrue(numpy.array_equal(job.a, job.a_kept), "operands can be submitted again elsewhere")
+            self.assertTrue((job.a == 7).all(), "operands can be submitted again elsewhere")
             client.close()
             self.assertTrue(os.path.exists(first.path))
             with Daemon(path=first.path) as again:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-client-arenas.c - npumm_alloc: arenas that are not what they should be, and what is asked of a good daemon.
+ * test-client-arenas.c - npumm_alloc: arenas that are not what they should be, and what is asked of a good
+ * daemon.
  *
  * No descriptor may be left behind, whatever the daemon does with its own.
  */
@@ -164,7 +165,9 @@ START_TEST(test_refused_arena)
 }
 END_TEST
 
-/* A descriptor with a reply that has none: PONG to PING, or (with userdata) to nobody right after an arena. */
+/*
+ * A descriptor with a reply that has none: PONG to PING, or (with userdata) to nobody right after an arena.
+ */
 static bool pong_with_descriptor(struct stub_daemon *stub)
 {
         const uint64_t id = stub->frame.header.request_id;
@@ -331,7 +334,10 @@ static bool keep_descriptor(struct stub_daemon *stub)
         return false;
 }
 
-/* The process has one free descriptor, and the stub takes it: the client's goes astray, but nothing else does. */
+/*
+ * The process has one free descriptor, and the stub takes it: the client's goes astray, but nothing else
+ * does.
+ */
 START_TEST(test_no_free_descriptor)
 {
         int kept_fd = -1, lowest_free_fd, r;

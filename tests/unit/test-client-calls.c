@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-client-calls.c - which call does what: callbacks run in dispatch and nowhere else, npumm_fd() tells when there
- * is something to dispatch, and in callbacks the program may go on.
+ * test-client-calls.c - which call does what: callbacks run in dispatch and nowhere else, npumm_fd() tells
+ * when there is something to dispatch, and in callbacks the program may go on.
  */
 #include "tests/unit/visit.h"
 
@@ -24,7 +24,10 @@ static bool end_first_job_late(struct stub_daemon *stub)
         return false;
 }
 
-/* What comes in while npumm_submit() waits for an arena is told by a later dispatch, which npumm_fd() asks for. */
+/*
+ * What comes in while npumm_submit() waits for an arena is told by a later dispatch, which npumm_fd() asks
+ * for.
+ */
 START_TEST(test_news_that_come_in_submit)
 {
         uint64_t held_job = 0;
@@ -106,6 +109,36 @@ START_TEST(test_chains)
 }
 END_TEST
 
+/* ---- ordinary memory ---- */
+
+#define STAGED_JOBS  40u
+#define STAGED_BYTES ((size_t)1 << 20)
+
+/* What a job has staged is free again when it is done: 40 jobs of more than 512 KiB need no second arena. */
+START_TEST(test_staging_is_given_back)
+{
+        struct visit visit = visit_begin(&(struct stub_options){0});
+        int8_t *a = calloc(1, STAGED_BYTES);
+        int32_t c[4];
+        const struct npumm_matmul matmul = {.size = sizeof matmul,
+                                            .m = ARRAY_SIZE(c),
+                                            .k = NPUMM_K_MAX,
+                                            .n = 1,
+                                            .a = a,
+                                            .lda = STAGED_BYTES / ARRAY_SIZE(c),
+                                            .b = a,
+                                            .c = c};
+
+        ck_assert_ptr_nonnull(a);
+        for (unsigned i = 0; i < STAGED_JOBS; i++)
+                ck_assert_msg(npumm_matmul(visit.client, &matmul) == 0, "%s", npumm_text(visit.client));
+        ck_assert_uint_eq(visit.stub->n_matmuls, STAGED_JOBS);
+        ck_assert_uint_eq(visit.stub->n_arenas, 1);
+        visit_end(&visit);
+        free(a);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("client-calls");
@@ -115,6 +148,7 @@ int main(void)
 
         tcase_add_test(tcase, test_news_that_come_in_submit);
         tcase_add_test(tcase, test_chains);
+        tcase_add_test(tcase, test_staging_is_given_back);
         suite_add_tcase(suite, tcase);
         runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-client-checks.c - what npumm_submit refuses by itself: nothing of it reaches the daemon, and each time the
- * text says what is wrong.
+ * test-client-checks.c - what npumm_submit refuses by itself: nothing of it reaches the daemon, and each time
+ * the text says what is wrong.
  */
 #include "tests/unit/visit.h"
 
@@ -19,42 +19,42 @@ struct ground {
 };
 
 /* clang-format off */
-/*        name                  what is changed in m, the good one                      words */
+/*        name                 what is changed in m, the good one               words */
 #define BAD_TABLE(X) \
-        X(m_0,                  m->m = 0,                                               "M is 0") \
-        X(k_0,                  m->k = 0,                                               "K is 0") \
-        X(n_0,                  m->n = 0,                                               "N is 0") \
-        X(k_over_limit,         m->k = 131072,                                          "K is 131072") \
-        X(m_over_limit,         m->m = UINT64_C(1) << 31,                               "M is 2147483648") \
-        X(m_of_2_to_64,         m->m = UINT64_MAX,                                      "M is 18446744073709551615") \
-        X(lda_too_small,        m->lda = 2,                                             "A: leading dimension 2") \
-        X(ldb_too_small,        m->ldb = 1,                                             "B: leading dimension 1") \
-        X(ldc_too_small,        m->ldc = 1,                                             "C: leading dimension 1") \
-        X(lda_overflows,        m->lda = UINT64_MAX,                                    "A: 4 rows") \
-        X(ldc_overflows,        m->ldc = UINT64_MAX / 8,                                "C: 4 rows") \
-        X(a_null,               m->a = NULL,                                            "a is NULL") \
-        X(b_null,               m->b = NULL,                                            "b is NULL") \
-        X(c_null,               m->c = NULL,                                            "c is NULL") \
-        X(c_not_aligned,        m->c = ground->memory + 1025,                           "not aligned to its elements of 4") \
-        X(unknown_flag,         m->flags = 1 << 5,                                      "flags are 0x20") \
-        X(unknown_output,       m->output = (enum npumm_output)9,                       "output form 9 is unknown") \
-        X(shift_of_int32,       m->shift = 3,                                           "belong to output form int8 alone") \
-        X(shift_too_large,      m->output = NPUMM_OUTPUT_INT8; m->shift = 32,           "shift is 32") \
-        X(unknown_rounding,     m->output = NPUMM_OUTPUT_INT8; \
-                                m->rounding = (enum npumm_rounding)2,                   "rounding 2 is unknown") \
-        X(scale_of_int32,       m->row_scale = ground->floats,                          "scales and bias belong to") \
-        X(bias_not_aligned,     m->output = NPUMM_OUTPUT_FLOAT32; \
-                                m->bias = (float *)((uintptr_t)ground->floats + 1),     "bias is") \
-        X(c_is_a,               m->c = ground->memory,                                  "C overlaps A") \
-        X(c_overlaps_a,         m->c = ground->memory + 8; m->a = ground->memory + 10,  "C overlaps A") \
-        X(c_is_a_in_arena,      m->c = ground->arena; m->a = ground->arena,             "C overlaps A") \
-        X(a_runs_out_of_arena,  m->a = ground->arena + ARENA_BYTES - 6,                 "npumm_alloc() gave out") \
-        X(c_runs_out_of_arena,  m->c = ground->arena + ARENA_BYTES - 16,                "npumm_alloc() gave out") \
-        X(a_behind_the_piece,   m->a = ground->arena + ARENA_BYTES,                     "npumm_alloc() gave out") \
-        X(a_wraps_around,       m->a = (int8_t *)UINTPTR_MAX,                           "A: 4 rows") \
-        X(size_too_small,       m->size = 8,                                            "its size is 8") \
-        X(size_lacks_a_byte,    m->size = sizeof *m - 1,                                "its size is") \
-        X(size_never_set,       m->size = 1 << 30,                                      "its size is 1073741824")
+        X(m_0,                 m->m = 0,                                        "M is 0") \
+        X(k_0,                 m->k = 0,                                        "K is 0") \
+        X(n_0,                 m->n = 0,                                        "N is 0") \
+        X(k_over_limit,        m->k = 131072,                                   "K is 131072") \
+        X(m_over_limit,        m->m = UINT64_C(1) << 31,                        "M is 2147483648") \
+        X(m_of_2_to_64,        m->m = UINT64_MAX,                               "M is 18446744073709551615") \
+        X(lda_too_small,       m->lda = 2,                                      "A: leading dimension 2") \
+        X(ldb_too_small,       m->ldb = 1,                                      "B: leading dimension 1") \
+        X(ldc_too_small,       m->ldc = 1,                                      "C: leading dimension 1") \
+        X(lda_overflows,       m->lda = UINT64_MAX,                             "A: 4 rows") \
+        X(ldc_overflows,       m->ldc = UINT64_MAX / 8,                         "C: 4 rows") \
+        X(a_null,              m->a = NULL,                                     "a is NULL") \
+        X(b_null,              m->b = NULL,                                     "b is NULL") \
+        X(c_null,              m->c = NULL,                                     "c is NULL") \
+        X(c_not_aligned,       m->c = ground->memory + 1025,                    "c is 0x") \
+        X(unknown_flag,        m->flags = 1 << 5,                               "flags are 0x20") \
+        X(unknown_output,      m->output = (enum npumm_output)9,                "output form 9 is unknown") \
+        X(shift_of_int32,      m->shift = 3,                                    "output form int8 alone") \
+        X(shift_too_large,     m->output = NPUMM_OUTPUT_INT8; m->shift = 32,    "shift is 32") \
+        X(unknown_rounding,    m->output = NPUMM_OUTPUT_INT8; \
+                               m->rounding = (enum npumm_rounding)2,            "rounding 2 is unknown") \
+        X(scale_of_int32,      m->row_scale = ground->floats,                   "scales and bias belong to") \
+        X(bias_not_aligned,    m->output = NPUMM_OUTPUT_FLOAT32; \
+                               m->bias = (float *)((uintptr_t)ground->floats + 1), "bias is") \
+        X(c_is_a,              m->c = ground->memory,                           "C overlaps A") \
+        X(c_overlaps_a,        m->c = ground->memory + 8; m->a = ground->memory + 10, "C overlaps A") \
+        X(c_is_a_in_arena,     m->c = ground->arena; m->a = ground->arena,      "C overlaps A") \
+        X(a_runs_out_of_arena, m->a = ground->arena + ARENA_BYTES - 6,          "npumm_alloc() gave out") \
+        X(c_runs_out_of_arena, m->c = ground->arena + ARENA_BYTES - 16,         "npumm_alloc() gave out") \
+        X(a_behind_the_piece,  m->a = ground->arena + ARENA_BYTES,              "npumm_alloc() gave out") \
+        X(a_wraps_around,      m->a = (int8_t *)UINTPTR_MAX,                    "A: 4 rows") \
+        X(size_too_small,      m->size = 8,                                     "its size is 8") \
+        X(size_lacks_a_byte,   m->size = sizeof *m - 1,                         "its size is") \
+        X(size_never_set,      m->size = 1 << 30,                               "its size is 1073741824")
 
 #define X(name, change, words)                                                                               \
         static void bad_##name(struct npumm_matmul *m, struct ground *ground)                                \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-client-end.c - the end of a connection: a daemon that hangs up with words or without, and a process that
- * forks. Each outstanding job ends once, with the reason.
+ * test-client-end.c - the end of a connection: a daemon that hangs up with words or without, and a process
+ * that forks. Each outstanding job ends once, with the reason.
  */
 #include <sys/socket.h>
 #include <sys/wait.h>

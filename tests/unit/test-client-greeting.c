@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* test-client-greeting.c - npumm_connect: nobody there, somebody else there, a daemon that does not want us. */
+/*
+ * test-client-greeting.c - npumm_connect: nobody there, somebody else there, a daemon that does not want us.
+ */
 #include <sys/socket.h>
 #include <sys/un.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-client-lies.c - a daemon that says what is not so about jobs and questions loses its connection, and no byte
- * is written where the program did not want one.
+ * test-client-lies.c - a daemon that says what is not so about jobs and questions loses its connection, and
+ * no byte is written where the program did not want one.
  */
 #include "tests/unit/visit.h"
 
@@ -21,7 +21,9 @@ struct said {
 #define DONE(status)                         {FRAME_DONE, 0, 0, 0, 0, STATUS_##status}
 /* clang-format on */
 
-/* What is said of a job of 4 rows of 8 bytes each, inline. The job ends as PROTOCOL unless DONE came first. */
+/*
+ * What is said of a job of 4 rows of 8 bytes each, inline. The job ends as PROTOCOL unless DONE came first.
+ */
 static const struct lie {
         struct said said[2];
         const char *words;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-client-payload.c - inline operands and products: their way between rows in memory and one stream of bytes,
- * and what becomes of a payload whose job is over before it is out.
+ * test-client-payload.c - inline operands and products: their way between rows in memory and one stream of
+ * bytes, and what becomes of a payload whose job is over before it is out.
  */
 #include <sys/mman.h>
 
@@ -174,11 +174,13 @@ END_TEST
 
 /* ---- refused in mid-upload ---- */
 
-#define REFUSED_M 4096u
+#define REFUSED_M 1024u
 #define REFUSED_K 4096u
 #define REFUSED_N 1024u
 
-/* Refuses a job after a bit of its payload, and then, on the test's word, looks at the rest: it may be zeros. */
+/*
+ * Refuses a job after a bit of its payload, and then, on the test's word, looks at the rest: it may be zeros.
+ */
 static void refuse_early(struct stub_daemon *stub)
 {
         uint8_t bytes[65536];

@@ -2,8 +2,8 @@
 /*
  * visit.h - libnpumm's visit to a stub daemon, and what its callbacks were told there.
  *
- * Role:   what the tests of the client have in common: a client that is connected to a stub, a small inline job,
- *         callbacks that count, watch the rules of npumm.h, and keep what they are told.
+ * Role:   what the tests of the client have in common: a client that is connected to a stub, a small inline
+ *         job, callbacks that count, watch the rules of npumm.h, and keep what they are told.
  * Thread: the test's.
  */
 #ifndef TESTS_UNIT_VISIT_H
