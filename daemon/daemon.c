@@ -67,6 +67,9 @@ static void finish(struct daemon *daemon)
         loop_meter_close(&daemon->meter);
         uv_close((uv_handle_t *)&daemon->sigterm, NULL);
         uv_close((uv_handle_t *)&daemon->sigint, NULL);
+        /* That has put back the default: an impatient last signal must not turn an orderly end into a death. */
+        (void)signal(SIGTERM, SIG_IGN);
+        (void)signal(SIGINT, SIG_IGN);
         uv_close((uv_handle_t *)&daemon->watchdog, NULL);
         uv_close((uv_handle_t *)&daemon->drain, NULL);
 }

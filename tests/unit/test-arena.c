@@ -11,6 +11,7 @@
 
 #include "daemon/arena.h"
 #include "tests/lib/rng.h"
+#include "tests/unit/suite.h"
 
 #define UID        1000
 #define PAGE       UINT64_C(4096)
@@ -297,8 +298,6 @@ int main(void)
 {
         Suite *suite = suite_create("arena");
         TCase *tcase = tcase_create("arena");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "arena");
         tcase_add_checked_fixture(tcase, setup, teardown);
@@ -314,9 +313,5 @@ int main(void)
         tcase_add_test(tcase, test_stopping_leaves_pages_to_clients);
         tcase_add_test(tcase, test_many_ends_at_once);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

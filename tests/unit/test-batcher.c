@@ -4,6 +4,7 @@
 
 #include "daemon/batcher.h"
 #include "tests/lib/rng.h"
+#include "tests/unit/suite.h"
 
 static struct scheduler scheduler;
 static struct rng rng;
@@ -188,8 +189,6 @@ int main(void)
 {
         Suite *suite = suite_create("batcher");
         TCase *tcase = tcase_create("cut");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "batcher");
         tcase_add_test(tcase, test_nothing_waits);
@@ -198,9 +197,5 @@ int main(void)
         tcase_add_test(tcase, test_ended_job_is_skipped);
         tcase_add_test(tcase, test_covers_exactly_once);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

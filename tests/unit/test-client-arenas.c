@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "tests/unit/visit.h"
+#include "tests/unit/suite.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -368,8 +369,6 @@ int main(void)
 {
         Suite *suite = suite_create("client-arenas");
         TCase *tcase = tcase_create("arenas");
-        SRunner *runner;
-        int failed;
 
         tcase_add_loop_test(tcase, test_false_arena, 0, ARRAY_SIZE(lies));
         tcase_add_test(tcase, test_refused_arena);
@@ -379,9 +378,5 @@ int main(void)
         tcase_add_test(tcase, test_as_many_arenas_as_allowed);
         tcase_add_test(tcase, test_no_free_descriptor);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -4,6 +4,7 @@
  * when there is something to dispatch, and in callbacks the program may go on.
  */
 #include "tests/unit/visit.h"
+#include "tests/unit/suite.h"
 
 /* ---- npumm_fd ---- */
 
@@ -143,16 +144,10 @@ int main(void)
 {
         Suite *suite = suite_create("client-calls");
         TCase *tcase = tcase_create("calls");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(tcase, test_news_that_come_in_submit);
         tcase_add_test(tcase, test_chains);
         tcase_add_test(tcase, test_staging_is_given_back);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -4,6 +4,7 @@
  * the text says what is wrong.
  */
 #include "tests/unit/visit.h"
+#include "tests/unit/suite.h"
 
 #define ARENA_BYTES  4096u
 #define MEMORY_BYTES 65536u
@@ -186,8 +187,6 @@ int main(void)
 {
         Suite *suite = suite_create("client-checks");
         TCase *tcase = tcase_create("checks");
-        SRunner *runner;
-        int failed;
 
         tcase_add_checked_fixture(tcase, setup, teardown);
         tcase_add_loop_test(tcase, test_bad_matmul, 0, ARRAY_SIZE(bad));
@@ -195,9 +194,5 @@ int main(void)
         tcase_add_test(tcase, test_inline_over_limit);
         tcase_add_test(tcase, test_jobs_over_limit);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "tests/unit/visit.h"
+#include "tests/unit/suite.h"
 
 /* ---- the daemon hangs up ---- */
 
@@ -192,17 +193,11 @@ int main(void)
 {
         Suite *suite = suite_create("client-end");
         TCase *tcase = tcase_create("end");
-        SRunner *runner;
-        int failed;
 
         tcase_add_loop_test(tcase, test_bye, 0, ARRAY_SIZE(farewells));
         tcase_add_test(tcase, test_loss_in_a_blocking_call);
         tcase_add_test(tcase, test_child_closes);
         tcase_add_test(tcase, test_child_holds_the_socket);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "tests/unit/visit.h"
 #include "tests/unit/wire.h"
+#include "tests/unit/suite.h"
 
 /* Returns what npumm_connect() does; on failure the client must be untouched and the text printable. */
 static int try_connect(const char *path, int timeout_ms, char text[NPUMM_TEXT_MAX])
@@ -290,8 +291,6 @@ int main(void)
 {
         Suite *suite = suite_create("client-greeting");
         TCase *tcase = tcase_create("greeting");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(tcase, test_no_socket);
         tcase_add_test(tcase, test_path_too_long);
@@ -303,9 +302,5 @@ int main(void)
         tcase_add_test(tcase, test_welcome_is_safe_to_print);
         tcase_add_test(tcase, test_welcome_is_kept);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

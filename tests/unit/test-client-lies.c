@@ -4,6 +4,7 @@
  * no byte is written where the program did not want one.
  */
 #include "tests/unit/visit.h"
+#include "tests/unit/suite.h"
 
 /* ---- about jobs ---- */
 
@@ -175,15 +176,9 @@ int main(void)
 {
         Suite *suite = suite_create("client-lies");
         TCase *tcase = tcase_create("lies");
-        SRunner *runner;
-        int failed;
 
         tcase_add_loop_test(tcase, test_lie_about_a_job, 0, ARRAY_SIZE(lies));
         tcase_add_loop_test(tcase, test_status, 0, ARRAY_SIZE(answers));
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

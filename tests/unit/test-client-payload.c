@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "tests/unit/visit.h"
+#include "tests/unit/suite.h"
 
 /* ---- rows with gaps between them ---- */
 
@@ -250,15 +251,9 @@ int main(void)
 {
         Suite *suite = suite_create("client-payload");
         TCase *tcase = tcase_create("payload");
-        SRunner *runner;
-        int failed;
 
         tcase_add_loop_test(tcase, test_rows_with_gaps, 0, ARRAY_SIZE(shapes));
         tcase_add_loop_test(tcase, test_refused_in_mid_upload, 0, 2);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

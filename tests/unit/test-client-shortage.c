@@ -9,6 +9,7 @@
 
 #include "tests/fake/libc.h"
 #include "tests/unit/visit.h"
+#include "tests/unit/suite.h"
 
 /* ---- memory ---- */
 
@@ -193,15 +194,9 @@ int main(void)
 {
         Suite *suite = suite_create("client-shortage");
         TCase *tcase = tcase_create("shortage");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(tcase, test_each_allocation_fails);
         tcase_add_loop_test(tcase, test_late_answers, 0, 2);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include "daemon/device.h"
 #include "daemon/version.h"
 #include "tests/lib/rng.h"
+#include "tests/unit/suite.h"
 
 enum unit { PLAIN = 0, BYTES };
 
@@ -465,14 +466,8 @@ static TCase *tests(void)
 int main(void)
 {
         Suite *suite = suite_create("config");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "config");
         suite_add_tcase(suite, tests());
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "daemon/cost.h"
 #include "tests/lib/rng.h"
+#include "tests/unit/suite.h"
 
 static struct rng rng;
 
@@ -129,8 +130,6 @@ int main(void)
 {
         Suite *suite = suite_create("cost");
         TCase *tcase = tcase_create("cost");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "cost");
         tcase_add_test(tcase, test_predicts_fixed_and_work);
@@ -142,9 +141,5 @@ int main(void)
         tcase_add_test(tcase, test_small_work_teaches_nothing);
         tcase_add_test(tcase, test_slope_stays_positive);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

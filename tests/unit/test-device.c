@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "daemon/device.h"
+#include "tests/unit/suite.h"
 
 static uv_loop_t loop;
 static struct device *device;
@@ -91,8 +92,6 @@ int main(void)
 {
         Suite *suite = suite_create("device");
         TCase *tcase = tcase_create("registry");
-        SRunner *runner;
-        int failed;
 
         tcase_add_checked_fixture(tcase, setup, teardown);
         tcase_add_test(tcase, test_by_name);
@@ -100,9 +99,5 @@ int main(void)
         tcase_add_test(tcase, test_unknown_name);
         tcase_add_test(tcase, test_every_name);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include "proto/frame.h"
+#include "tests/unit/suite.h"
 
 #define PAYLOAD_BYTES_MAX 1000u
 
@@ -484,15 +485,9 @@ static TCase *refuse_tests(void)
 int main(void)
 {
         Suite *suite = suite_create("frame");
-        SRunner *runner;
-        int failed;
 
         suite_add_tcase(suite, header_tests());
         suite_add_tcase(suite, decode_tests());
         suite_add_tcase(suite, refuse_tests());
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -13,6 +13,7 @@
 
 #include "hex.h"
 #include "proto/message.h"
+#include "tests/unit/suite.h"
 
 #define PAYLOAD_BYTES_MAX 4096
 #define PAIRS_BYTES_MAX   1024 /* n * n / 2 decodes: what is longer takes its time */
@@ -358,16 +359,10 @@ int main(void)
 {
         Suite *suite = suite_create("golden");
         TCase *tcase = tcase_create("streams");
-        SRunner *runner;
-        int failed;
 
         tcase_add_loop_test(tcase, test_every_cut_reads_the_same, 0, (int)ARRAY_SIZE(streams));
         tcase_add_loop_test(tcase, test_encoding_again, 0, (int)ARRAY_SIZE(streams));
         tcase_add_test(tcase, test_streams_cover_every_type);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

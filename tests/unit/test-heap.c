@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "client/heap.h"
+#include "tests/unit/suite.h"
 
 #define UNIT_BYTES 64u
 #define UNITS      512
@@ -230,8 +231,6 @@ int main(void)
 {
         Suite *suite = suite_create("heap");
         TCase *tcase = tcase_create("heap");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
 
         suite_add_tcase(suite, tcase);
         tcase_add_test(tcase, test_against_model);
@@ -239,8 +238,5 @@ int main(void)
         tcase_add_test(tcase, test_freed_neighbours_are_one_gap);
         tcase_add_test(tcase, test_size_overflow);
         tcase_add_test(tcase, test_outside_of_the_heap);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

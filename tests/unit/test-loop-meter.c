@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "daemon/loop-meter.h"
+#include "tests/unit/suite.h"
 
 #define HELD_US 3000
 
@@ -62,16 +63,10 @@ int main(void)
 {
         Suite *suite = suite_create("loop-meter");
         TCase *tcase = tcase_create("loop-meter");
-        SRunner *runner;
-        int failed;
 
         tcase_add_checked_fixture(tcase, setup, teardown);
         tcase_add_test(tcase, test_held_loop);
         tcase_add_test(tcase, test_keeps_no_loop_alive);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

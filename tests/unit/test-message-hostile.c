@@ -8,6 +8,7 @@
 #include <malloc.h>
 
 #include "wire.h"
+#include "tests/unit/suite.h"
 
 static struct wire wire;
 
@@ -268,8 +269,6 @@ int main(void)
         Suite *suite = suite_create("message-hostile");
         TCase *invalid = tcase_create("no message");
         TCase *hungry = tcase_create("hungry");
-        SRunner *runner;
-        int failed;
 
         tcase_add_checked_fixture(invalid, setup, NULL);
         tcase_add_test(invalid, test_control_on_bare_requests);
@@ -288,9 +287,5 @@ int main(void)
         tcase_add_test(hungry, test_room_for_newer_fields);
         suite_add_tcase(suite, invalid);
         suite_add_tcase(suite, hungry);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

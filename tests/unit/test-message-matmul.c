@@ -9,6 +9,7 @@
 #include <check.h>
 
 #include "proto/message.h"
+#include "tests/unit/suite.h"
 
 /* C[4 x 5] = A[4 x 6] . B[6 x 5], all in arena 1: A at bytes 0..24, B at 64..94, C at 128..208. */
 static struct request_matmul job;
@@ -299,8 +300,6 @@ int main(void)
         Suite *suite = suite_create("message-matmul");
         TCase *refused = tcase_create("refused");
         TCase *accepted = tcase_create("accepted");
-        SRunner *runner;
-        int failed;
 
         tcase_add_checked_fixture(refused, setup, NULL);
         tcase_add_checked_fixture(accepted, setup, NULL);
@@ -314,9 +313,5 @@ int main(void)
         tcase_add_test(accepted, test_elem_bytes);
         suite_add_tcase(suite, refused);
         suite_add_tcase(suite, accepted);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 #include <check.h>
 
 #include "wire.h"
+#include "tests/unit/suite.h"
 
 static struct wire wire;
 
@@ -571,15 +572,9 @@ static TCase *refuse_tests(void)
 int main(void)
 {
         Suite *suite = suite_create("message");
-        SRunner *runner;
-        int failed;
 
         suite_add_tcase(suite, there_and_back_tests());
         suite_add_tcase(suite, text_tests());
         suite_add_tcase(suite, refuse_tests());
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

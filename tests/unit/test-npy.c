@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "client/npy.h"
+#include "tests/unit/suite.h"
 
 /* ---- files made here, by the format's description and not by the code under test ---- */
 
@@ -560,8 +561,6 @@ int main(void)
 {
         Suite *suite = suite_create("npy");
         TCase *headers = tcase_create("headers"), *files = tcase_create("files");
-        SRunner *runner;
-        int failed;
 
         tcase_add_loop_test(headers, test_good_header, 0, ARRAY_SIZE(good));
         tcase_add_loop_test(headers, test_bad_matrix, 0, ARRAY_SIZE(bad_matrices));
@@ -582,9 +581,5 @@ int main(void)
         tcase_add_test(files, test_check_target);
         suite_add_tcase(suite, headers);
         suite_add_tcase(suite, files);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/lib/oracle.h"
+#include "tests/unit/suite.h"
 
 /* The example of proto/README.md, section 13. */
 static const int8_t example_a[] = {1, 2, 3, 4, 5, -6};
@@ -209,8 +210,6 @@ int main(void)
 {
         Suite *suite = suite_create("oracle");
         TCase *tcase = tcase_create("by hand");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(tcase, test_example);
         tcase_add_test(tcase, test_leading_dimensions);
@@ -222,9 +221,5 @@ int main(void)
         tcase_add_test(tcase, test_tile16);
         tcase_add_test(tcase, test_tile16_clamps_twice);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

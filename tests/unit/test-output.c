@@ -9,6 +9,7 @@
 #include "daemon/device/output.h"
 #include "tests/lib/oracle.h"
 #include "tests/lib/rng.h"
+#include "tests/unit/suite.h"
 
 #define SUMS_MAX 512
 
@@ -212,8 +213,6 @@ int main(void)
 {
         Suite *suite = suite_create("output");
         TCase *tcase = tcase_create("forms");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "output");
         tcase_add_checked_fixture(tcase, setup, NULL);
@@ -226,9 +225,5 @@ int main(void)
         tcase_add_loop_test(tcase, test_float32, 0, 8);
         tcase_add_test(tcase, test_float32_is_not_contracted);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

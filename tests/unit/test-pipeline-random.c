@@ -8,6 +8,7 @@
 #include "daemon/pipeline.h"
 #include "tests/fake/device.h"
 #include "tests/lib/rng.h"
+#include "tests/unit/suite.h"
 
 #define JOBS_MAX   16
 #define ROWS_MAX   30
@@ -252,15 +253,9 @@ int main(void)
 {
         Suite *suite = suite_create("pipeline, at random");
         TCase *tcase = tcase_create("one end each");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "pipeline-random");
         tcase_add_loop_test(tcase, test_every_job_ends_once, 1, 4);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "daemon/pipeline.h"
 #include "tests/fake/device.h"
+#include "tests/unit/suite.h"
 
 #define BOUND_ROWS 4                /* of a submission; a row is one multiply-add */
 #define BOUND_NS   (1 + BOUND_ROWS) /* as the fake device predicts */
@@ -436,13 +437,7 @@ static TCase *tests(void)
 int main(void)
 {
         Suite *suite = suite_create("pipeline");
-        SRunner *runner;
-        int failed;
 
         suite_add_tcase(suite, tests());
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "daemon/quota.h"
 #include "tests/lib/rng.h"
+#include "tests/unit/suite.h"
 
 static struct quota quota;
 static struct rng rng;
@@ -235,8 +236,6 @@ int main(void)
 {
         Suite *suite = suite_create("quota");
         TCase *tcase = tcase_create("quota");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "quota");
         tcase_add_test(tcase, test_limit_of_one_user);
@@ -249,9 +248,5 @@ int main(void)
         tcase_add_test(tcase, test_random_charges);
         tcase_add_test(tcase, test_words_name_the_limit);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "daemon/scheduler.h"
 #include "tests/lib/rng.h"
+#include "tests/unit/suite.h"
 
 static struct scheduler scheduler;
 static struct rng rng;
@@ -92,17 +93,11 @@ int main(void)
 {
         Suite *suite = suite_create("scheduler");
         TCase *tcase = tcase_create("order");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "scheduler");
         tcase_add_test(tcase, test_empty);
         tcase_add_test(tcase, test_first_come_first_served);
         tcase_add_test(tcase, test_random_removal);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

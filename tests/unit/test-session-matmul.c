@@ -9,6 +9,7 @@
 #include "tests/lib/oracle.h"
 #include "tests/lib/rng.h"
 #include "tests/unit/session-replies.h"
+#include "tests/unit/suite.h"
 
 #define PAGE UINT64_C(4096)
 
@@ -566,14 +567,8 @@ static TCase *tests(void)
 int main(void)
 {
         Suite *suite = suite_create("session, matmul");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "session-matmul");
         suite_add_tcase(suite, tests());
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

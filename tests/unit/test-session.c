@@ -8,6 +8,7 @@
 
 #include "daemon/version.h"
 #include "tests/unit/session-replies.h"
+#include "tests/unit/suite.h"
 
 #define PAGE UINT64_C(4096)
 
@@ -329,13 +330,7 @@ static TCase *tests(void)
 int main(void)
 {
         Suite *suite = suite_create("session");
-        SRunner *runner;
-        int failed;
 
         suite_add_tcase(suite, tests());
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "daemon/stats.h"
 #include "tests/lib/rng.h"
+#include "tests/unit/suite.h"
 
 static struct rng rng;
 
@@ -243,8 +244,6 @@ int main(void)
 {
         Suite *suite = suite_create("stats");
         TCase *tcase = tcase_create("stats");
-        SRunner *runner;
-        int failed;
 
         rng_start(&rng, "stats");
         tcase_add_test(tcase, test_meter_empty);
@@ -256,9 +255,5 @@ int main(void)
         tcase_add_test(tcase, test_json_is_flat);
         tcase_add_test(tcase, test_keys_are_documented);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "proto/status.h"
+#include "tests/unit/suite.h"
 
 START_TEST(test_status_table)
 {
@@ -36,15 +37,9 @@ int main(void)
 {
         Suite *suite = suite_create("status");
         TCase *tcase = tcase_create("status");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(tcase, test_status_table);
         tcase_add_test(tcase, test_fault_text_is_cut);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return suite_run(suite);
 }
