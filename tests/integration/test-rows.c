@@ -142,7 +142,8 @@ int main(int argc, char **argv)
         if (argc != 2)
                 die(0, "usage: %s DAEMON", argv[0]);
         rng_start(&rng, "test-rows");
-        daemon_process_start(&daemon, argv[1], NULL);
+        /* The smaller product must still be many slices, by the daemon's first guess of what a row costs. */
+        daemon_process_start(&daemon, argv[1], NPUMM_TEST_SLOW ? "batch-bound-us = 500\n" : NULL);
         options.socket_path = daemon.socket_path;
         if (npumm_connect(&options, &client, text) != 0)
                 die(0, "%s", text);
