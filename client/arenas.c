@@ -218,7 +218,7 @@ static int arena_create(struct npumm_client *client, uint64_t size_bytes, bool i
         int r;
 
         if (client->arenas.n_arenas >= client->limits.arenas)
-                return client_fail(client, NPUMM_BUSY,
+                return client_fail(client, NPUMM_STATUS_BUSY,
                                    "all %" PRIu32
                                    " arenas of this connection are in use: free memory of it first",
                                    client->limits.arenas);
@@ -290,7 +290,7 @@ static int arenas_grow(struct npumm_client *client, uint64_t size_bytes)
         int r;
 
         r = arena_create(client, is_regular ? regular_bytes : size_bytes, is_regular, deadline_ns);
-        if (r != NPUMM_BUSY)
+        if (r != NPUMM_STATUS_BUSY)
                 return r;
         r = arenas_reclaim(client, deadline_ns);
         return r != 0 ? r : arena_create(client, size_bytes, false, deadline_ns);
@@ -301,7 +301,7 @@ int arenas_alloc(struct npumm_client *client, uint64_t size_bytes, uint8_t **ret
         int r;
 
         if (size_bytes > client->limits.arena_bytes)
-                return client_fail(client, NPUMM_BUSY,
+                return client_fail(client, NPUMM_STATUS_BUSY,
                                    "%" PRIu64 " bytes at once are over the daemon's limit of %" PRIu64
                                    " for one arena (npumm_info::arena_bytes_max)",
                                    size_bytes, client->limits.arena_bytes);

@@ -382,17 +382,18 @@ static void decoder_fault(struct channel *channel, int r)
                 channel_end(channel, r, "no memory for a frame of the daemon at %s", channel->path);
                 break;
         case FRAME_E_MAGIC:
-                channel_end(channel, NPUMM_PROTOCOL, "what listens at %s is not npumatmuld", channel->path);
+                channel_end(channel, NPUMM_STATUS_PROTOCOL, "what listens at %s is not npumatmuld",
+                            channel->path);
                 break;
         case FRAME_E_VERSION:
-                channel_end(channel, NPUMM_VERSION,
+                channel_end(channel, NPUMM_STATUS_VERSION,
                             "the daemon at %s speaks protocol version %u, this library version %u: install "
                             "versions "
                             "that belong together",
                             channel->path, header->version_major, FRAME_VERSION_MAJOR);
                 break;
         default:
-                channel_end(channel, NPUMM_PROTOCOL,
+                channel_end(channel, NPUMM_STATUS_PROTOCOL,
                             "the daemon at %s broke the protocol: header with type %u (%s), flags %#" PRIx32
                             ", control part %" PRIu32 ", payload %" PRIu64,
                             channel->path, header->type, name, header->flags, header->control_bytes,
@@ -436,7 +437,7 @@ static void bytes_decode(struct channel *channel, const uint8_t *bytes, size_t n
         } while (event != FRAME_EVENT_MORE && !channel_has_ended(channel));
         /* A descriptor comes with the first byte of the frame that it belongs to, and that frame pops it. */
         if (channel->n_fds > (frame_decoder_in_frame(decoder) ? 1 : 0))
-                channel_end(channel, NPUMM_PROTOCOL,
+                channel_end(channel, NPUMM_STATUS_PROTOCOL,
                             "the daemon at %s broke the protocol: a file descriptor that belongs to no reply",
                             channel->path);
 }
@@ -466,7 +467,7 @@ static void fds_take(struct channel *channel, struct msghdr *message)
         if ((message->msg_flags & MSG_CTRUNC) && !any && channel->n_fds < CHANNEL_FDS_MAX)
                 channel->fds[channel->n_fds++] = -EMFILE;
         else if ((message->msg_flags & MSG_CTRUNC) || too_many)
-                channel_end(channel, NPUMM_PROTOCOL,
+                channel_end(channel, NPUMM_STATUS_PROTOCOL,
                             "the daemon at %s broke the protocol: too many file descriptors at once",
                             channel->path);
 }

@@ -30,7 +30,7 @@ struct run {
         struct npumm_client *client;      /* owned */
         struct npy_file files[INPUT_MAX]; /* owned; fd -1 where not open */
         void *memory[INPUT_MAX +
-                     1]; /* owned: with NPUMM_INLINE by us, else by the client; last: the product */
+                     1]; /* owned: with NPUMM_MATMUL_INLINE by us, else by the client; last: the product */
 };
 
 /* ---- options ---- */
@@ -158,7 +158,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                 run->transposed_b = true;
                 return 0;
         case KEY_INLINE:
-                run->job.flags |= NPUMM_INLINE;
+                run->job.flags |= NPUMM_MATMUL_INLINE;
                 return 0;
         case ARGP_KEY_ARG:
                 if (run->n_matrices == 2)
@@ -219,7 +219,7 @@ static enum cli_exit agree_on_shape(struct run *run)
         run->job.k = a->cols;
         run->job.n = run->transposed_b ? b->rows : b->cols;
         if (run->transposed_b != b->fortran_order)
-                run->job.flags |= NPUMM_B_TRANSPOSED;
+                run->job.flags |= NPUMM_MATMUL_B_TRANSPOSED;
         if (a->cols != b_rows)
                 return cli_fail(CLI_USAGE,
                                 "%s has %llu columns and %s %llu %s; the two must be equal, so transpose or "
@@ -253,7 +253,7 @@ static enum cli_exit allocate(struct run *run, uint64_t n_bytes, void **ret_memo
 {
         int r;
 
-        if (!(run->job.flags & NPUMM_INLINE)) {
+        if (!(run->job.flags & NPUMM_MATMUL_INLINE)) {
                 r = npumm_alloc(run->client, n_bytes, ret_memory);
                 return r == 0 ? CLI_DONE : cli_fail_job(run->client, r);
         }
@@ -333,7 +333,7 @@ static void run_deinit(struct run *run)
 {
         for (size_t i = 0; i < INPUT_MAX; i++)
                 npy_close(&run->files[i]);
-        if (run->job.flags & NPUMM_INLINE)
+        if (run->job.flags & NPUMM_MATMUL_INLINE)
                 for (size_t i = 0; i < ARRAY_SIZE(run->memory); i++)
                         free(run->memory[i]);
         npumm_close(run->client);

@@ -31,14 +31,14 @@ void client_protocol_fault(struct npumm_client *client, const char *format, ...)
         va_start(args, format);
         text_vset(fault, format, args);
         va_end(args);
-        channel_end(&client->channel, NPUMM_PROTOCOL, "the daemon at %s broke the protocol: %s",
+        channel_end(&client->channel, NPUMM_STATUS_PROTOCOL, "the daemon at %s broke the protocol: %s",
                     client->channel.path, fault);
 }
 
 int client_outcome_result(const struct reply_outcome *outcome)
 {
         /* A status of a newer daemon: the job did not succeed, and that is all we know. */
-        return outcome->status < STATUS_MAX ? (int)outcome->status : NPUMM_INTERNAL;
+        return outcome->status < STATUS_MAX ? (int)outcome->status : NPUMM_STATUS_INTERNAL;
 }
 
 const char *client_outcome_text(const struct reply_outcome *outcome)

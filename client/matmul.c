@@ -151,7 +151,7 @@ static void plan_describe(const struct npumm_matmul *matmul, struct request_matm
                 .n = matmul->n,
                 .a = address_place(1, matmul->a, matmul->lda),
                 .b = address_place(1, matmul->b, matmul->ldb),
-                .b_transposed = (matmul->flags & NPUMM_B_TRANSPOSED) != 0,
+                .b_transposed = (matmul->flags & NPUMM_MATMUL_B_TRANSPOSED) != 0,
                 .c = address_place(2, matmul->c, matmul->ldc),
                 .form = (enum output_form)matmul->output,
                 .shift = matmul->shift,
@@ -179,14 +179,15 @@ static int pointers_check(struct npumm_client *client, const struct npumm_matmul
                 {"bias", matmul->bias, false, sizeof(float)},
         };
 
-        if (matmul->flags & ~(uint32_t)(NPUMM_B_TRANSPOSED | NPUMM_INLINE))
-                return client_fail(client, NPUMM_INVALID, "flags are %#" PRIx32 "; this library knows %#x",
-                                   matmul->flags, NPUMM_B_TRANSPOSED | NPUMM_INLINE);
+        if (matmul->flags & ~(uint32_t)(NPUMM_MATMUL_B_TRANSPOSED | NPUMM_MATMUL_INLINE))
+                return client_fail(client, NPUMM_STATUS_INVALID,
+                                   "flags are %#" PRIx32 "; this library knows %#x", matmul->flags,
+                                   NPUMM_MATMUL_B_TRANSPOSED | NPUMM_MATMUL_INLINE);
         for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
                 if (pointers[i].is_needed && !pointers[i].memory)
-                        return client_fail(client, NPUMM_INVALID, "%s is NULL", pointers[i].name);
+                        return client_fail(client, NPUMM_STATUS_INVALID, "%s is NULL", pointers[i].name);
                 if ((uintptr_t)pointers[i].memory % pointers[i].align_bytes != 0)
-                        return client_fail(client, NPUMM_INVALID,
+                        return client_fail(client, NPUMM_STATUS_INVALID,
                                            "%s is %p, not aligned to its elements of %zu bytes",
                                            pointers[i].name, pointers[i].memory, pointers[i].align_bytes);
         }
@@ -234,7 +235,7 @@ static int overlap_check(struct npumm_client *client, const struct plan *plan)
 
                 if (input->offset_bytes < c->offset_bytes + c->extent_bytes &&
                     c->offset_bytes < input->offset_bytes + input->extent_bytes)
-                        return client_fail(client, NPUMM_INVALID,
+                        return client_fail(client, NPUMM_STATUS_INVALID,
                                            "C overlaps %s: give the product memory of its own",
                                            plan->operands[i].name);
         }
@@ -278,10 +279,10 @@ static int plan_place_inline(struct npumm_client *client, struct plan *plan)
                         operand->rows * operand->row_bytes; /* below 2^49, by the limits of M, K, N */
         }
         if (plan->payload_bytes > client->limits.payload_bytes)
-                return client_fail(client, NPUMM_TOO_BIG,
+                return client_fail(client, NPUMM_STATUS_TOO_BIG,
                                    "inline operands of %" PRIu64
                                    " bytes are over the daemon's limit of %" PRIu64
-                                   ": leave NPUMM_INLINE out",
+                                   ": leave NPUMM_MATMUL_INLINE out",
                                    plan->payload_bytes, client->limits.payload_bytes);
         return 0;
 }
@@ -300,7 +301,7 @@ static int plan_find_places(struct npumm_client *client, struct plan *plan, uint
                 case ARENAS_INSIDE:
                         break;
                 case ARENAS_ASTRAY:
-                        return client_fail(client, NPUMM_INVALID,
+                        return client_fail(client, NPUMM_STATUS_INVALID,
                                            "%s: its %" PRIu64
                                            " bytes at %p lie partly outside of what npumm_alloc() "
                                            "gave out",
@@ -310,7 +311,7 @@ static int plan_find_places(struct npumm_client *client, struct plan *plan, uint
                         operand->staged_at_bytes = staged_bytes;
                         if (!checked_add(staged_bytes, operand->rows * operand->row_bytes, &staged_bytes) ||
                             !checked_align(staged_bytes, PLACE_ALIGN_BYTES, &staged_bytes))
-                                return client_fail(client, NPUMM_BUSY, "%s is too large for any arena",
+                                return client_fail(client, NPUMM_STATUS_BUSY, "%s is too large for any arena",
                                                    operand->name);
                         break;
                 }
@@ -385,14 +386,14 @@ int jobs_submit(struct npumm_client *client, const struct npumm_matmul *matmul, 
                 return r;
         if (client->jobs.n_jobs >= client->limits.jobs)
                 return client_fail(
-                        client, NPUMM_BUSY,
+                        client, NPUMM_STATUS_BUSY,
                         "%zu jobs are outstanding, as many as the daemon allows (npumm_info::jobs_max): "
                         "dispatch until one is done",
                         client->jobs.n_jobs);
         job = calloc(1, sizeof *job);
         if (!job)
                 return client_fail(client, -ENOMEM, "no memory to keep track of a job");
-        job->is_inline = (matmul->flags & NPUMM_INLINE) != 0;
+        job->is_inline = (matmul->flags & NPUMM_MATMUL_INLINE) != 0;
         job->m = matmul->m;
         job->c = (struct channel_view){c->memory, c->rows * c->row_bytes, c->row_bytes, c->stride_bytes};
         job->rows_fn = rows_fn;
@@ -418,7 +419,7 @@ int jobs_cancel(struct npumm_client *client, uint64_t id)
         const struct job *job = job_find(client, id);
 
         if (!job)
-                return client_fail(client, NPUMM_NOT_FOUND, "job %" PRIu64 " is not outstanding", id);
+                return client_fail(client, NPUMM_STATUS_NOT_FOUND, "job %" PRIu64 " is not outstanding", id);
         if (job->is_over)
                 return 0; /* it was faster */
         if (channel_push(&client->channel, &request, NULL, 0) < 0)

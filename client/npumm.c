@@ -21,7 +21,7 @@
 #include "text.h"
 
 #define X(name, value, text)                                                                                 \
-        static_assert((int)NPUMM_##name == STATUS_##name, "npumm.h and status.h disagree");
+        static_assert((int)NPUMM_STATUS_##name == STATUS_##name, "npumm.h and status.h disagree");
 STATUS_TABLE(X)
 #undef X
 
@@ -140,11 +140,11 @@ static int options_read(const struct npumm_connect_options *from, struct npumm_c
                          "struct npumm_connect_options: its size is %zu, or it asks for something that this "
                          "version of libnpumm cannot do",
                          from->size);
-                return NPUMM_INVALID;
+                return NPUMM_STATUS_INVALID;
         }
         if (options.timeout_ms < 0) {
                 text_set(ret_text, "timeout_ms is %d; it must be 0 or more", options.timeout_ms);
-                return NPUMM_INVALID;
+                return NPUMM_STATUS_INVALID;
         }
         if (options.timeout_ms == 0)
                 options.timeout_ms = CONNECT_TIMEOUT_MS;
@@ -226,7 +226,8 @@ int npumm_alloc(struct npumm_client *client, size_t size_bytes, void **ret_memor
         if (r != 0)
                 return r;
         if (size_bytes == 0)
-                return client_fail(client, NPUMM_INVALID, "npumm_alloc: 0 bytes; ask for at least one");
+                return client_fail(client, NPUMM_STATUS_INVALID,
+                                   "npumm_alloc: 0 bytes; ask for at least one");
         r = arenas_alloc(client, size_bytes, &memory);
         if (r == 0)
                 *ret_memory = memory;
@@ -238,8 +239,8 @@ void npumm_free(struct npumm_client *client, void *memory)
         if (client->pid != getpid())
                 return;
         if (!arenas_free(client, memory))
-                (void)client_fail(client, NPUMM_INVALID, "npumm_free: %p is not what npumm_alloc() gave out",
-                                  memory);
+                (void)client_fail(client, NPUMM_STATUS_INVALID,
+                                  "npumm_free: %p is not what npumm_alloc() gave out", memory);
         (void)leave(client, 0);
 }
 
@@ -252,7 +253,7 @@ static int submit(struct npumm_client *client, const struct npumm_matmul *matmul
 
         if (!struct_read(matmul, matmul->size, MATMUL_BYTES_MIN, &given, sizeof given))
                 return client_fail(
-                        client, NPUMM_INVALID,
+                        client, NPUMM_STATUS_INVALID,
                         "struct npumm_matmul: its size is %zu, or it asks for something that this version "
                         "of libnpumm cannot do",
                         matmul->size);
@@ -448,8 +449,8 @@ int npumm_daemon_status(struct npumm_client *client, char **ret_json)
         if (r != 0)
                 return r;
         if (!json)
-                return client_fail(client, NPUMM_INTERNAL, "the daemon at %s sent an empty status report",
-                                   client->channel.path);
+                return client_fail(client, NPUMM_STATUS_INTERNAL,
+                                   "the daemon at %s sent an empty status report", client->channel.path);
         *ret_json = json;
         return 0;
 }

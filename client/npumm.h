@@ -30,11 +30,11 @@
  * be called.
  *
  * Versions. Library and daemon agree on a protocol version when they connect. Minor versions mix freely.
- * When major versions differ npumm_connect() returns NPUMM_VERSION and its text names both; nothing was done.
+ * When major versions differ npumm_connect() returns NPUMM_STATUS_VERSION and its text names both; nothing was done.
  *
  * A lost connection. Every outstanding job ends once, with the reason: -ECONNRESET when the daemon stopped
  * or died, the errno of a failure on this side, or the status that the daemon gave as it hung up
- * (NPUMM_PROTOCOL, ...). The call that finds out returns the same, later ones -ENOTCONN, but for
+ * (NPUMM_STATUS_PROTOCOL, ...). The call that finds out returns the same, later ones -ENOTCONN, but for
  * npumm_free, npumm_text and npumm_close. Memory from npumm_alloc() stays mapped until npumm_close(). A
  * matmul has no side effects: submitting it again elsewhere is safe.
  */
@@ -62,17 +62,18 @@ struct npumm_client;
 
 /* Positive results. The values are those of the protocol. */
 enum npumm_status {
-        NPUMM_OK = 0,
-        NPUMM_INVALID = 1,      /* the request makes no sense; the text says which field */
-        NPUMM_NOT_FOUND = 2,    /* no such arena or weights on this connection */
-        NPUMM_BUSY = 3,         /* a limit is reached; the text names it */
-        NPUMM_DEADLINE = 4,     /* the deadline could not be kept */
-        NPUMM_CANCELLED = 5,    /* the job was cancelled before it ended */
-        NPUMM_DEVICE_ERROR = 6, /* the device failed and no other could do it */
-        NPUMM_INTERNAL = 7,     /* the daemon failed */
-        NPUMM_PROTOCOL = 8,     /* one side broke the protocol; the connection is gone */
-        NPUMM_VERSION = 9,      /* the major protocol versions differ; the text names both */
-        NPUMM_TOO_BIG = 10,     /* inline operands over the daemon's limit: leave NPUMM_INLINE out */
+        NPUMM_STATUS_OK = 0,
+        NPUMM_STATUS_INVALID = 1,      /* the request makes no sense; the text says which field */
+        NPUMM_STATUS_NOT_FOUND = 2,    /* no such arena or weights on this connection */
+        NPUMM_STATUS_BUSY = 3,         /* a limit is reached; the text names it */
+        NPUMM_STATUS_DEADLINE = 4,     /* the deadline could not be kept */
+        NPUMM_STATUS_CANCELLED = 5,    /* the job was cancelled before it ended */
+        NPUMM_STATUS_DEVICE_ERROR = 6, /* the device failed and no other could do it */
+        NPUMM_STATUS_INTERNAL = 7,     /* the daemon failed */
+        NPUMM_STATUS_PROTOCOL = 8,     /* one side broke the protocol; the connection is gone */
+        NPUMM_STATUS_VERSION = 9,      /* the major protocol versions differ; the text names both */
+        NPUMM_STATUS_TOO_BIG =
+                10, /* inline operands over the daemon's limit: leave NPUMM_MATMUL_INLINE out */
 };
 
 /* Plain words for any result of this library: a status, a negative errno, or 0. Static storage. */
@@ -91,7 +92,7 @@ struct npumm_connect_options {
  * Connects and waits for the daemon's welcome. `options` may be NULL. `ret_text` (NPUMM_TEXT_MAX bytes, or
  * NULL) gets the line that explains a failure. The caller owns the client and ends it with npumm_close().
  * Errors: -ENOENT, -ECONNREFUSED (no daemon there), -EACCES (not allowed to connect), -ETIMEDOUT, ...;
- * NPUMM_VERSION, NPUMM_BUSY (too many connections), NPUMM_PROTOCOL (something else listens there).
+ * NPUMM_STATUS_VERSION, NPUMM_STATUS_BUSY (too many connections), NPUMM_STATUS_PROTOCOL (something else listens there).
  */
 int npumm_connect(const struct npumm_connect_options *options, struct npumm_client **ret_client,
                   char *ret_text);
@@ -121,8 +122,8 @@ const struct npumm_info *npumm_info(const struct npumm_client *client);
 /*
  * Memory in an arena that the daemon shares: operands there are read, and products written, in place.
  * Aligned to 64 bytes, contents undefined. The library gets arenas from the daemon as needed and gives
- * empty ones back. May wait for the daemon (at most 10 s), also in a callback. Errors: NPUMM_BUSY (a
- * limit), NPUMM_INVALID (0 bytes), -ENOMEM.
+ * empty ones back. May wait for the daemon (at most 10 s), also in a callback. Errors: NPUMM_STATUS_BUSY (a
+ * limit), NPUMM_STATUS_INVALID (0 bytes), -ENOMEM.
  */
 int npumm_alloc(struct npumm_client *client, size_t size_bytes, void **ret_memory);
 
@@ -154,8 +155,8 @@ enum npumm_rounding {
 };
 
 enum npumm_matmul_flags {
-        NPUMM_B_TRANSPOSED = 1 << 0, /* b is stored N x K */
-        NPUMM_INLINE = 1 << 1,       /* send operands and product through the socket, not through arenas */
+        NPUMM_MATMUL_B_TRANSPOSED = 1 << 0, /* b is stored N x K */
+        NPUMM_MATMUL_INLINE = 1 << 1, /* send operands and product through the socket, not through arenas */
 };
 
 /*
@@ -170,7 +171,7 @@ struct npumm_matmul {
         uint64_t m, k, n;
         const int8_t *a; /* m x k */
         uint64_t lda;
-        const int8_t *b; /* k x n, or n x k with NPUMM_B_TRANSPOSED */
+        const int8_t *b; /* k x n, or n x k with NPUMM_MATMUL_B_TRANSPOSED */
         uint64_t ldb;
         void *c; /* m x n elements of `output` */
         uint64_t ldc;
@@ -197,17 +198,17 @@ typedef void (*npumm_done_fn)(struct npumm_client *client, uint64_t job, int res
  * Sends a job and returns; never waits for the product. It may wait for the daemon when the library needs a
  * new arena for ordinary pointers. What the socket does not take at once goes out in later calls of
  * npumm_dispatch(): make them soon, as the daemon hangs up on a client that stops in mid-job for some
- * seconds or lets its replies pile up (with NPUMM_INLINE the product is among them). `rows_fn` and
- * `done_fn` may be NULL. Errors: NPUMM_INVALID at once for what makes no sense (nothing was sent),
- * NPUMM_BUSY when npumm_info::jobs_max jobs are outstanding, NPUMM_TOO_BIG; a job refused by the daemon
+ * seconds or lets its replies pile up (with NPUMM_MATMUL_INLINE the product is among them). `rows_fn` and
+ * `done_fn` may be NULL. Errors: NPUMM_STATUS_INVALID at once for what makes no sense (nothing was sent),
+ * NPUMM_STATUS_BUSY when npumm_info::jobs_max jobs are outstanding, NPUMM_STATUS_TOO_BIG; a job refused by the daemon
  * ends through done_fn.
  */
 int npumm_submit(struct npumm_client *client, const struct npumm_matmul *matmul, npumm_rows_fn rows_fn,
                  npumm_done_fn done_fn, void *userdata, uint64_t *ret_job);
 
 /*
- * Asks the daemon to drop a job. The job still ends through done_fn, with NPUMM_CANCELLED or, if it was
- * faster, with 0. Errors: NPUMM_NOT_FOUND (no such job is outstanding).
+ * Asks the daemon to drop a job. The job still ends through done_fn, with NPUMM_STATUS_CANCELLED or, if it was
+ * faster, with 0. Errors: NPUMM_STATUS_NOT_FOUND (no such job is outstanding).
  */
 int npumm_cancel(struct npumm_client *client, uint64_t job);
 

@@ -93,8 +93,8 @@ void task_init(struct task *task, struct npumm_client *client, const struct task
                 .ldb = b_cols + spec->gap,
                 .ldc = spec->n + spec->gap,
                 .output = spec->output,
-                .flags = (spec->b_transposed ? NPUMM_B_TRANSPOSED : 0u) |
-                         (spec->way == TASK_INLINE ? NPUMM_INLINE : 0u),
+                .flags = (spec->b_transposed ? NPUMM_MATMUL_B_TRANSPOSED : 0u) |
+                         (spec->way == TASK_INLINE ? NPUMM_MATMUL_INLINE : 0u),
         };
         if (spec->output == NPUMM_OUTPUT_INT8) {
                 matmul->shift = rng_once_in(rng, 2) ? UNUSUAL_SHIFT : (uint32_t)rng_below(rng, 32);
@@ -200,7 +200,7 @@ static struct oracle_product product_of(const struct task *task)
                 .lda = matmul->lda,
                 .b = matmul->b,
                 .ldb = matmul->ldb,
-                .b_transposed = (matmul->flags & NPUMM_B_TRANSPOSED) != 0,
+                .b_transposed = (matmul->flags & NPUMM_MATMUL_B_TRANSPOSED) != 0,
                 .form = (enum oracle_form)matmul->output,
                 .shift = matmul->shift,
                 .nearest_even = matmul->rounding == NPUMM_ROUNDING_NEAREST_EVEN,

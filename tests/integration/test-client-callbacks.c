@@ -35,9 +35,9 @@ static void victim_ended(struct task *task)
 
         if (task->result == 0)
                 task_check(task);
-        else if (task->result != NPUMM_CANCELLED)
+        else if (task->result != NPUMM_STATUS_CANCELLED)
                 die(0, "a cancelled job ended with %d: %s", task->result, task->text);
-        chain->n_cancelled += task->result == NPUMM_CANCELLED;
+        chain->n_cancelled += task->result == NPUMM_STATUS_CANCELLED;
         task_deinit(task);
         *task = (struct task){0};
 }
@@ -203,7 +203,8 @@ static void check_no_blocking(struct npumm_client *client, struct rng *rng, bool
 
 static void expect_not_found(struct npumm_client *client, uint64_t job)
 {
-        if (npumm_cancel(client, job) != NPUMM_NOT_FOUND || !strstr(npumm_text(client), "not outstanding"))
+        if (npumm_cancel(client, job) != NPUMM_STATUS_NOT_FOUND ||
+            !strstr(npumm_text(client), "not outstanding"))
                 die(0, "cancelling what is not outstanding: %s", npumm_text(client));
 }
 
@@ -236,11 +237,11 @@ static void check_cancel(struct npumm_client *client, struct rng *rng)
         while (npumm_outstanding(client) > 0)
                 task_dispatch(client);
         for (size_t i = 0; i < ARRAY_SIZE(tasks); i++) {
-                if (tasks[i].result == NPUMM_CANCELLED)
+                if (tasks[i].result == NPUMM_STATUS_CANCELLED)
                         task_check_rows(&tasks[i]); /* what has been reported of it is final */
                 else
                         task_check(&tasks[i]);
-                n_cancelled += tasks[i].result == NPUMM_CANCELLED;
+                n_cancelled += tasks[i].result == NPUMM_STATUS_CANCELLED;
                 expect_not_found(client, tasks[i].job);
                 task_deinit(&tasks[i]);
         }
@@ -262,10 +263,10 @@ static void check_jobs_max(struct npumm_client *client, struct rng *rng)
                 task_init(&tasks[i], client, &spec, rng);
         for (size_t i = 0; i < JOBS_MAX; i++)
                 task_submit(&tasks[i]);
-        if (npumm_submit(client, &last->matmul, NULL, NULL, NULL, NULL) != NPUMM_BUSY ||
+        if (npumm_submit(client, &last->matmul, NULL, NULL, NULL, NULL) != NPUMM_STATUS_BUSY ||
             !strstr(npumm_text(client), "jobs_max"))
                 die(0, "job %u: %s", JOBS_MAX + 1, npumm_text(client));
-        if (npumm_matmul(client, &last->matmul) != NPUMM_BUSY)
+        if (npumm_matmul(client, &last->matmul) != NPUMM_STATUS_BUSY)
                 die(0, "npumm_matmul: %s", npumm_text(client));
         if (npumm_outstanding(client) != JOBS_MAX)
                 die(0, "%zu jobs are outstanding", npumm_outstanding(client));

@@ -231,7 +231,7 @@ static void check_stopped(const char *program, struct rng *rng)
         for (size_t i = 0; i < JOBS; i++)
                 task_check(&scene.tasks[i]);
         /* It may also have come so late that nobody read it any more. */
-        if (late.n_ends != 1 || (late.result != NPUMM_BUSY && late.result != -ECONNRESET) ||
+        if (late.n_ends != 1 || (late.result != NPUMM_STATUS_BUSY && late.result != -ECONNRESET) ||
             !strstr(late.text, "the daemon is stopping"))
                 die(0, "a job for a daemon that stops ended %u times, with %d: %s", late.n_ends, late.result,
                     late.text);

@@ -48,14 +48,15 @@ static void first_rows(struct state *state, uint64_t first_row, uint64_t rows)
         state->first_s = now_s() - state->start_s;
         for (size_t i = (size_t)M / 2 * N; i < (size_t)M * N; i++)
                 if (state->c[i] != POISON)
-                        die(0, "row %zu was written before the first report, of rows %" PRIu64 "..%" PRIu64, i / N,
-                            first_row, first_row + rows - 1);
+                        die(0, "row %zu was written before the first report, of rows %" PRIu64 "..%" PRIu64,
+                            i / N, first_row, first_row + rows - 1);
         memcpy(state->early + first_row * N, state->c + first_row * N, rows * N * sizeof *state->early);
         state->early_first = first_row;
         state->early_rows = rows;
 }
 
-static void on_rows(struct npumm_client *client, uint64_t job, uint64_t first_row, uint64_t rows, void *userdata)
+static void on_rows(struct npumm_client *client, uint64_t job, uint64_t first_row, uint64_t rows,
+                    void *userdata)
 {
         struct state *state = userdata;
 
@@ -89,8 +90,14 @@ static void on_done(struct npumm_client *client, uint64_t job, int result, void 
 /* The judge of the rows reported first. */
 static void early_check(const struct state *state)
 {
-        const struct oracle_product product = {
-                .m = M, .k = K, .n = N, .a = state->a, .lda = K, .b = state->b, .ldb = N, .form = ORACLE_INT32};
+        const struct oracle_product product = {.m = M,
+                                               .k = K,
+                                               .n = N,
+                                               .a = state->a,
+                                               .lda = K,
+                                               .b = state->b,
+                                               .ldb = N,
+                                               .form = ORACLE_INT32};
 
         if (!oracle_check(&product, state->early_first, state->early_rows, state->early, N))
                 die(0, "rows were not exact when they were reported");
@@ -174,8 +181,9 @@ int main(int argc, char **argv)
                         die(0, "%s", npumm_text(client));
         early_check(&state);
         whole_check(&state, &rng);
-        printf("first %" PRIu64 " rows after %.1f ms of %.1f ms (%.3f), %" PRIu64 " reports\n", state.early_rows,
-               state.first_s * 1e3, state.done_s * 1e3, state.first_s / state.done_s, state.n_reports);
+        printf("first %" PRIu64 " rows after %.1f ms of %.1f ms (%.3f), %" PRIu64 " reports\n",
+               state.early_rows, state.first_s * 1e3, state.done_s * 1e3, state.first_s / state.done_s,
+               state.n_reports);
         free(state.early);
         free(state.seen);
         npumm_close(client);

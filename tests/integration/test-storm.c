@@ -20,12 +20,12 @@
 #include "tests/lib/process.h"
 #include "tests/lib/rng.h"
 
-#define ROUNDS         10
-#define CLIENTS        4
-#define IN_FLIGHT      8
-#define JOBS_A_CLIENT  (NPUMM_TEST_SLOW ? 12 : 40)
-#define RSS_SLACK      1048576
-#define SETTLE_TRIES   200 /* of 20 ms: pages are freed behind the loop's back */
+#define ROUNDS        10
+#define CLIENTS       4
+#define IN_FLIGHT     8
+#define JOBS_A_CLIENT (NPUMM_TEST_SLOW ? 12 : 40)
+#define RSS_SLACK     1048576
+#define SETTLE_TRIES  200 /* of 20 ms: pages are freed behind the loop's back */
 
 /* How a job's operands reach the daemon. */
 enum way { IN_ARENA = 0, ORDINARY, INLINE, WAY_MAX };
@@ -81,7 +81,8 @@ static void shape_pick(struct rng *rng, struct npumm_matmul *matmul)
         matmul->n = rng_between(rng, 1, limits[2]);
 }
 
-static void on_rows(struct npumm_client *client, uint64_t job, uint64_t first_row, uint64_t rows, void *userdata)
+static void on_rows(struct npumm_client *client, uint64_t job, uint64_t first_row, uint64_t rows,
+                    void *userdata)
 {
         struct task *task = userdata;
 
@@ -102,7 +103,7 @@ static void check(const struct task *task)
                 .lda = p->lda,
                 .b = p->b,
                 .ldb = p->ldb,
-                .b_transposed = (p->flags & NPUMM_B_TRANSPOSED) != 0,
+                .b_transposed = (p->flags & NPUMM_MATMUL_B_TRANSPOSED) != 0,
                 .form = (enum oracle_form)p->output,
                 .shift = p->shift,
                 .nearest_even = p->rounding == NPUMM_ROUNDING_NEAREST_EVEN,
@@ -125,7 +126,8 @@ static void on_done(struct npumm_client *client, uint64_t job, int result, void 
         if (result != 0)
                 die(0, "a job ended with %d: %s", result, npumm_text(client));
         if (task->rows_reported != task->matmul.m)
-                die(0, "done with %" PRIu64 " of %" PRIu64 " rows reported", task->rows_reported, task->matmul.m);
+                die(0, "done with %" PRIu64 " of %" PRIu64 " rows reported", task->rows_reported,
+                    task->matmul.m);
         check(task);
         give_back(task, task->a);
         give_back(task, task->b);
@@ -170,7 +172,8 @@ static void submit(struct task *task)
         task->way = (enum way)rng_below(rng, WAY_MAX);
         task->rows_reported = 0;
         form_pick(task);
-        p->flags = (transposed ? NPUMM_B_TRANSPOSED : 0) | (task->way == INLINE ? NPUMM_INLINE : 0);
+        p->flags = (transposed ? NPUMM_MATMUL_B_TRANSPOSED : 0) |
+                   (task->way == INLINE ? NPUMM_MATMUL_INLINE : 0);
         b_rows = transposed ? p->n : p->k;
         b_cols = transposed ? p->k : p->n;
         p->lda = p->k + rng_below(rng, 4);
@@ -188,7 +191,8 @@ static void submit(struct task *task)
 
 static struct npumm_client *connect_to(const struct daemon_process *daemon)
 {
-        const struct npumm_connect_options options = {.size = sizeof options, .socket_path = daemon->socket_path};
+        const struct npumm_connect_options options = {.size = sizeof options,
+                                                      .socket_path = daemon->socket_path};
         char text[NPUMM_TEXT_MAX];
         struct npumm_client *client;
 
@@ -270,7 +274,9 @@ static void settle(const struct daemon_process *daemon, struct process_usage *re
                 }
                 (void)poll(NULL, 0, 20);
         }
-        die(0, "the daemon still has %" JSON_INTEGER_FORMAT " bytes, %" JSON_INTEGER_FORMAT " connections, %" JSON_INTEGER_FORMAT " jobs",
+        die(0,
+            "the daemon still has %" JSON_INTEGER_FORMAT " bytes, %" JSON_INTEGER_FORMAT
+            " connections, %" JSON_INTEGER_FORMAT " jobs",
             bytes, connections, inside);
 }
 
@@ -291,12 +297,14 @@ int main(int argc, char **argv)
                        usage[i].rss_bytes / 1024, usage[i].shmem_bytes / 1024, usage[i].n_fds);
         }
         if (usage[ROUNDS].n_fds != usage[2].n_fds)
-                die(0, "%u fds after round %d, %u after round 2", usage[ROUNDS].n_fds, ROUNDS, usage[2].n_fds);
+                die(0, "%u fds after round %d, %u after round 2", usage[ROUNDS].n_fds, ROUNDS,
+                    usage[2].n_fds);
         if (NPUMM_TEST_SLOW)
                 printf("memory is not judged: this build keeps what is freed\n");
         else if (usage[ROUNDS].rss_bytes + usage[ROUNDS].shmem_bytes >
                  usage[2].rss_bytes + usage[2].shmem_bytes + RSS_SLACK)
-                die(0, "resident memory grew by more than %d bytes between rounds 2 and %d", RSS_SLACK, ROUNDS);
+                die(0, "resident memory grew by more than %d bytes between rounds 2 and %d", RSS_SLACK,
+                    ROUNDS);
         printf("%d jobs, all exact\n", ROUNDS * CLIENTS * JOBS_A_CLIENT);
         daemon_process_stop(&daemon);
         return 0;

@@ -129,7 +129,7 @@ static bool tell_lie(struct stub_daemon *stub)
 static void expect_gone(const struct visit *visit)
 {
         ck_assert(visit_is_readable(visit));
-        ck_assert_int_eq(npumm_dispatch(visit->client, -1), NPUMM_PROTOCOL);
+        ck_assert_int_eq(npumm_dispatch(visit->client, -1), NPUMM_STATUS_PROTOCOL);
         ck_assert(!visit_is_readable(visit));
         ck_assert_int_eq(npumm_dispatch(visit->client, -1), -ENOTCONN);
         expect_no_room(visit, 1000, -ENOTCONN, "not connected");
@@ -141,7 +141,7 @@ START_TEST(test_false_arena)
         struct visit visit =
                 visit_begin(&(struct stub_options){.frame_fn = tell_lie, .userdata = (void *)&lies[_i]});
 
-        expect_no_room(&visit, 1000, NPUMM_PROTOCOL, lies[_i].words);
+        expect_no_room(&visit, 1000, NPUMM_STATUS_PROTOCOL, lies[_i].words);
         expect_gone(&visit);
         visit_end(&visit);
         ck_assert_int_eq(n_open_fds(), n_fds);
@@ -160,7 +160,7 @@ START_TEST(test_refused_arena)
 {
         struct visit visit = visit_begin(&(struct stub_options){.frame_fn = refuse});
 
-        expect_no_room(&visit, 1000, NPUMM_INVALID, "no such luck");
+        expect_no_room(&visit, 1000, NPUMM_STATUS_INVALID, "no such luck");
         ping(&visit);
         visit_end(&visit);
 }
@@ -208,8 +208,8 @@ START_TEST(test_descriptor_after_an_arena)
         void *memory;
         const int r = npumm_alloc(visit.client, 1000, &memory);
 
-        ck_assert_msg(r == 0 || r == NPUMM_PROTOCOL, "%d: %s", r, npumm_text(visit.client));
-        ck_assert_int_eq(npumm_dispatch(visit.client, -1), NPUMM_PROTOCOL);
+        ck_assert_msg(r == 0 || r == NPUMM_STATUS_PROTOCOL, "%d: %s", r, npumm_text(visit.client));
+        ck_assert_int_eq(npumm_dispatch(visit.client, -1), NPUMM_STATUS_PROTOCOL);
         visit_end(&visit);
         ck_assert_int_eq(n_open_fds(), n_fds);
 }
@@ -270,12 +270,12 @@ static void check_limit(const struct visit *visit)
         stub->options.arena_bytes_max = 300 * MIB;
         (void)alloc(visit, 250 * MIB);
         ck_assert_uint_eq(stub->arena_bytes, 250 * MIB);
-        expect_no_room(visit, 260 * MIB, NPUMM_BUSY, "the stub's limit for arenas");
+        expect_no_room(visit, 260 * MIB, NPUMM_STATUS_BUSY, "the stub's limit for arenas");
         last = alloc(visit, 50 * MIB);
-        expect_no_room(visit, 1, NPUMM_BUSY, "the stub's limit for arenas");
+        expect_no_room(visit, 1, NPUMM_STATUS_BUSY, "the stub's limit for arenas");
         npumm_free(visit->client, last);
-        expect_no_room(visit, ((size_t)1 << 30) + 1, NPUMM_BUSY, "npumm_info::arena_bytes_max");
-        expect_no_room(visit, 0, NPUMM_INVALID, "0 bytes");
+        expect_no_room(visit, ((size_t)1 << 30) + 1, NPUMM_STATUS_BUSY, "npumm_info::arena_bytes_max");
+        expect_no_room(visit, 0, NPUMM_STATUS_INVALID, "0 bytes");
         stub->options.arena_bytes_max = 0;
         for (size_t i = 0; i < 6; i++)
                 (void)alloc(visit, 65 * MIB);
@@ -304,7 +304,7 @@ START_TEST(test_as_many_arenas_as_allowed)
 
         for (size_t i = 0; i < ARRAY_SIZE(memory); i++)
                 memory[i] = alloc(&visit, 100 * MIB);
-        expect_no_room(&visit, 100 * MIB, NPUMM_BUSY, "all 3 arenas");
+        expect_no_room(&visit, 100 * MIB, NPUMM_STATUS_BUSY, "all 3 arenas");
         npumm_free(visit.client, memory[1]);
         (void)alloc(&visit, 200 * MIB); /* the empty one makes room */
         visit_end(&visit);

@@ -37,7 +37,7 @@ START_TEST(test_news_that_come_in_submit)
         struct tally first_tally = {0}, second_tally = {0};
         struct small_job first, second;
 
-        small_job_init(&first, NPUMM_INLINE);
+        small_job_init(&first, NPUMM_MATMUL_INLINE);
         small_job_init(&second, 0); /* needs an arena */
         ck_assert(!visit_is_readable(&visit));
         ck_assert_int_eq(
@@ -91,7 +91,7 @@ START_TEST(test_chains)
 
         for (size_t i = 0; i < ARRAY_SIZE(chains); i++) {
                 chains[i].n_left = CHAIN_JOBS;
-                small_job_init(&chains[i].job, i == 0 ? 0 : NPUMM_INLINE);
+                small_job_init(&chains[i].job, i == 0 ? 0 : NPUMM_MATMUL_INLINE);
                 ck_assert_int_eq(
                         npumm_submit(visit.client, &chains[i].job.matmul, NULL, chain_done, &chains[i], NULL),
                         0);

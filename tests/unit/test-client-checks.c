@@ -132,7 +132,7 @@ START_TEST(test_bad_matmul)
 
         bad[_i].change(&matmul, &ground);
         r = submit(&matmul);
-        ck_assert_msg(r == NPUMM_INVALID, "%d: %s", r, npumm_text(visit.client));
+        ck_assert_msg(r == NPUMM_STATUS_INVALID, "%d: %s", r, npumm_text(visit.client));
         expect_words(npumm_text(visit.client), bad[_i].words);
         ck_assert_uint_eq(npumm_outstanding(visit.client), 0);
         ck_assert_uint_eq(n_sent(), 0);
@@ -148,7 +148,7 @@ START_TEST(test_newer_struct)
         } newer = {.matmul = ground.good, .later_field = 1};
 
         newer.matmul.size = sizeof newer;
-        ck_assert_int_eq(submit(&newer.matmul), NPUMM_INVALID);
+        ck_assert_int_eq(submit(&newer.matmul), NPUMM_STATUS_INVALID);
         expect_words(npumm_text(visit.client), "asks for something that this version");
         ck_assert_uint_eq(n_sent(), 0);
         newer.later_field = 0;
@@ -161,10 +161,10 @@ START_TEST(test_inline_over_limit)
 {
         struct npumm_matmul matmul = ground.good;
 
-        matmul.flags = NPUMM_INLINE;
+        matmul.flags = NPUMM_MATMUL_INLINE;
         matmul.k = INLINE_MAX;
         matmul.c = ground.memory + MEMORY_BYTES / 2;
-        ck_assert_int_eq(submit(&matmul), NPUMM_TOO_BIG);
+        ck_assert_int_eq(submit(&matmul), NPUMM_STATUS_TOO_BIG);
         expect_words(npumm_text(visit.client), "over the daemon's limit of 1000");
         ck_assert_uint_eq(n_sent(), 0);
         matmul.flags = 0;
@@ -176,7 +176,7 @@ START_TEST(test_jobs_over_limit)
 {
         for (unsigned i = 0; i < JOBS_MAX; i++)
                 ck_assert_int_eq(submit(&ground.good), 0);
-        ck_assert_int_eq(submit(&ground.good), NPUMM_BUSY);
+        ck_assert_int_eq(submit(&ground.good), NPUMM_STATUS_BUSY);
         expect_words(npumm_text(visit.client), "2 jobs are outstanding");
         ck_assert_uint_eq(npumm_outstanding(visit.client), JOBS_MAX);
         ck_assert_uint_eq(n_sent(), JOBS_MAX);

@@ -19,9 +19,11 @@ static const struct farewell {
         unsigned status; /* on the wire */
         int result;
 } farewells[] = {
-        {STATUS_OK, -ECONNRESET},        {STATUS_PROTOCOL, NPUMM_PROTOCOL},
-        {STATUS_TOO_BIG, NPUMM_TOO_BIG}, {STATUS_BUSY, NPUMM_BUSY},
-        {4711, NPUMM_INTERNAL}, /* of a newer daemon */
+        {STATUS_OK, -ECONNRESET},
+        {STATUS_PROTOCOL, NPUMM_STATUS_PROTOCOL},
+        {STATUS_TOO_BIG, NPUMM_STATUS_TOO_BIG},
+        {STATUS_BUSY, NPUMM_STATUS_BUSY},
+        {4711, NPUMM_STATUS_INTERNAL}, /* of a newer daemon */
 };
 
 /* Leaves most of a payload unread, so that the client is still sending. */
@@ -64,7 +66,7 @@ START_TEST(test_bye)
                                             .a = a,
                                             .b = b,
                                             .c = c,
-                                            .flags = NPUMM_INLINE};
+                                            .flags = NPUMM_MATMUL_INLINE};
         struct tally tallies[2] = {{0}};
         int r;
 
@@ -102,7 +104,7 @@ START_TEST(test_loss_in_a_blocking_call)
         struct visit visit = visit_begin(&(struct stub_options){.script = hang_up_on_job});
         struct small_job job;
 
-        small_job_init(&job, NPUMM_INLINE);
+        small_job_init(&job, NPUMM_MATMUL_INLINE);
         ck_assert_int_eq(npumm_matmul(visit.client, &job.matmul), -ECONNRESET);
         expect_words(npumm_text(visit.client), "closed the connection");
         ck_assert_int_eq(npumm_ping(visit.client, NULL), -ENOTCONN);
@@ -155,11 +157,11 @@ START_TEST(test_child_closes)
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
         ck_assert_int_eq(status, 0);
         ck_assert_int_eq(npumm_ping(visit.client, NULL), 0);
-        ck_assert_int_eq(npumm_cancel(visit.client, job + 5), NPUMM_NOT_FOUND);
+        ck_assert_int_eq(npumm_cancel(visit.client, job + 5), NPUMM_STATUS_NOT_FOUND);
         expect_words(npumm_text(visit.client), "is not outstanding");
         ck_assert_int_eq(npumm_cancel(visit.client, job), 0);
         tally_await(&tally, visit.client);
-        ck_assert_int_eq(tally.result, NPUMM_CANCELLED);
+        ck_assert_int_eq(tally.result, NPUMM_STATUS_CANCELLED);
         expect_words(tally.text, "cancelled");
         visit_end(&visit);
 }

@@ -116,10 +116,10 @@ START_TEST(test_options_that_make_no_sense)
         struct npumm_client *client;
         char text[NPUMM_TEXT_MAX];
 
-        ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_INVALID);
+        ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_STATUS_INVALID);
         expect_words(text, "its size is 8");
         options = (struct npumm_connect_options){.size = sizeof options, .timeout_ms = -5};
-        ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_INVALID);
+        ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_STATUS_INVALID);
         expect_words(text, "timeout_ms is -5");
 }
 END_TEST
@@ -197,16 +197,16 @@ static const struct {
         int result;
         const char *words;
 } greetings[] = {
-        {say_garbage, NPUMM_PROTOCOL, "not npumatmuld"},
-        {say_version_2, NPUMM_VERSION, "version 2, this library version 1"},
-        {say_flags, NPUMM_PROTOCOL, "flags 0x7"},
-        {say_bye_version, NPUMM_VERSION, "client speaks 1, daemon 2"},
-        {say_bye_busy, NPUMM_BUSY, "256 connections of uid 0"},
+        {say_garbage, NPUMM_STATUS_PROTOCOL, "not npumatmuld"},
+        {say_version_2, NPUMM_STATUS_VERSION, "version 2, this library version 1"},
+        {say_flags, NPUMM_STATUS_PROTOCOL, "flags 0x7"},
+        {say_bye_version, NPUMM_STATUS_VERSION, "client speaks 1, daemon 2"},
+        {say_bye_busy, NPUMM_STATUS_BUSY, "256 connections of uid 0"},
         {hang_up_at_once, -ECONNRESET, ""},
         {hang_up_after_hello, -ECONNRESET, "closed the connection;"},
         {hang_up_in_mid_frame, -ECONNRESET, "in the middle of a frame"},
-        {say_pong, NPUMM_PROTOCOL, "PONG"},
-        {say_no_message, NPUMM_PROTOCOL, "WELCOME"},
+        {say_pong, NPUMM_STATUS_PROTOCOL, "PONG"},
+        {say_no_message, NPUMM_STATUS_PROTOCOL, "WELCOME"},
 };
 
 START_TEST(test_no_welcome)

@@ -30,23 +30,23 @@ static const struct lie {
         const char *words;
         int job_result;
 } lies[] = {
-        {{ROWS(3, 2, 16)}, "2 from 3 on, of 4", NPUMM_PROTOCOL},
-        {{ROWS(UINT64_MAX, 2, 16)}, "2 from 18446744073709551615 on", NPUMM_PROTOCOL},
-        {{ROWS(0, 0, 0)}, "0 from 0 on", NPUMM_PROTOCOL},
-        {{ROWS(0, 5, 40)}, "5 from 0 on, of 4", NPUMM_PROTOCOL},
-        {{ROWS(0, UINT64_MAX, 8)}, "18446744073709551615 from 0 on", NPUMM_PROTOCOL},
-        {{ROWS(0, 2, 15)}, "2 rows with a payload of 15", NPUMM_PROTOCOL},
-        {{ROWS(0, 2, 24)}, "2 rows with a payload of 24", NPUMM_PROTOCOL},
-        {{ROWS(0, 2, 0)}, "2 rows with a payload of 0", NPUMM_PROTOCOL},
-        {{ROWS(0, 3, 24), ROWS(0, 3, 24)}, "3 from 0 on, of 4 with 3 reported", NPUMM_PROTOCOL},
-        {{{FRAME_ROWS, 1, 0, 2, 16, STATUS_OK}}, "which is not running", NPUMM_PROTOCOL},
-        {{DONE(OK)}, "0 of 4 rows reported", NPUMM_PROTOCOL},
-        {{ROWS(0, 3, 24), DONE(OK)}, "3 of 4 rows reported", NPUMM_PROTOCOL},
-        {{{FRAME_DONE, 3, 0, 0, 0, STATUS_OK}}, "which is not running", NPUMM_PROTOCOL},
-        {{DONE(BUSY), DONE(BUSY)}, "which is not running", NPUMM_BUSY},
-        {{DONE(BUSY), ROWS(0, 1, 8)}, "which is not running", NPUMM_BUSY},
-        {{{FRAME_ERROR, 0, 0, 0, 0, STATUS_BUSY}}, "does not ask for it", NPUMM_PROTOCOL},
-        {{{FRAME_STATUS_REPORT, 0, 0, 0, 10, STATUS_OK}}, "does not ask for it", NPUMM_PROTOCOL},
+        {{ROWS(3, 2, 16)}, "2 from 3 on, of 4", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(UINT64_MAX, 2, 16)}, "2 from 18446744073709551615 on", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 0, 0)}, "0 from 0 on", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 5, 40)}, "5 from 0 on, of 4", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, UINT64_MAX, 8)}, "18446744073709551615 from 0 on", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 2, 15)}, "2 rows with a payload of 15", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 2, 24)}, "2 rows with a payload of 24", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 2, 0)}, "2 rows with a payload of 0", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 3, 24), ROWS(0, 3, 24)}, "3 from 0 on, of 4 with 3 reported", NPUMM_STATUS_PROTOCOL},
+        {{{FRAME_ROWS, 1, 0, 2, 16, STATUS_OK}}, "which is not running", NPUMM_STATUS_PROTOCOL},
+        {{DONE(OK)}, "0 of 4 rows reported", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 3, 24), DONE(OK)}, "3 of 4 rows reported", NPUMM_STATUS_PROTOCOL},
+        {{{FRAME_DONE, 3, 0, 0, 0, STATUS_OK}}, "which is not running", NPUMM_STATUS_PROTOCOL},
+        {{DONE(BUSY), DONE(BUSY)}, "which is not running", NPUMM_STATUS_BUSY},
+        {{DONE(BUSY), ROWS(0, 1, 8)}, "which is not running", NPUMM_STATUS_BUSY},
+        {{{FRAME_ERROR, 0, 0, 0, 0, STATUS_BUSY}}, "does not ask for it", NPUMM_STATUS_PROTOCOL},
+        {{{FRAME_STATUS_REPORT, 0, 0, 0, 10, STATUS_OK}}, "does not ask for it", NPUMM_STATUS_PROTOCOL},
 };
 
 static bool lie_about_job(struct stub_daemon *stub)
@@ -78,11 +78,11 @@ START_TEST(test_lie_about_a_job)
         struct small_job job;
         int r;
 
-        small_job_init(&job, NPUMM_INLINE);
+        small_job_init(&job, NPUMM_MATMUL_INLINE);
         ck_assert_int_eq(npumm_submit(visit.client, &job.matmul, tally_rows, tally_done, &tally, NULL), 0);
         while ((r = npumm_dispatch(visit.client, -1)) == 0)
                 ;
-        ck_assert_int_eq(r, NPUMM_PROTOCOL);
+        ck_assert_int_eq(r, NPUMM_STATUS_PROTOCOL);
         expect_words(npumm_text(visit.client), "broke the protocol");
         expect_words(npumm_text(visit.client), lie->words);
         ck_assert_uint_eq(tally.n_done, 1);
@@ -136,11 +136,11 @@ static const struct answer {
         const char *words;
 } answers[] = {
         {report, 0, ""},
-        {fail_without_words, NPUMM_INTERNAL, "the daemon failed"},
-        {report_nothing, NPUMM_INTERNAL, "an empty status report"},
-        {report_an_exbibyte, NPUMM_PROTOCOL, "1152921504606846976 bytes"},
-        {answer_something_else, NPUMM_PROTOCOL, "PONG"},
-        {fail_with_ok, NPUMM_PROTOCOL, "with status OK"},
+        {fail_without_words, NPUMM_STATUS_INTERNAL, "the daemon failed"},
+        {report_nothing, NPUMM_STATUS_INTERNAL, "an empty status report"},
+        {report_an_exbibyte, NPUMM_STATUS_PROTOCOL, "1152921504606846976 bytes"},
+        {answer_something_else, NPUMM_STATUS_PROTOCOL, "PONG"},
+        {fail_with_ok, NPUMM_STATUS_PROTOCOL, "with status OK"},
 };
 
 static bool answer_status(struct stub_daemon *stub)

@@ -148,7 +148,7 @@ static void check_job_with_gaps(const struct visit *visit, const struct shape *s
         matmul.ldc = matrices.ldc;
         matmul.bias = matrices.bias;
         matmul.output = NPUMM_OUTPUT_FLOAT32;
-        matmul.flags = NPUMM_INLINE | (b_transposed ? NPUMM_B_TRANSPOSED : 0u);
+        matmul.flags = NPUMM_MATMUL_INLINE | (b_transposed ? NPUMM_MATMUL_B_TRANSPOSED : 0u);
         ck_assert_int_eq(npumm_submit(visit->client, &matmul, tally_rows, tally_done, &tally, &job), 0);
         tally_await(&tally, visit->client);
         ck_assert_msg(tally.result == 0, "%d: %s", tally.result, tally.text);
@@ -230,13 +230,13 @@ START_TEST(test_refused_in_mid_upload)
                 .lda = lda,
                 .b = b,
                 .c = c,
-                .flags = NPUMM_INLINE,
+                .flags = NPUMM_MATMUL_INLINE,
         };
         struct tally tally = {0};
 
         ck_assert_int_eq(npumm_submit(visit.client, &matmul, NULL, tally_done, &tally, NULL), 0);
         tally_await(&tally, visit.client);
-        ck_assert_int_eq(tally.result, NPUMM_BUSY);
+        ck_assert_int_eq(tally.result, NPUMM_STATUS_BUSY);
         ck_assert_str_eq(tally.text, "refused early");
         ck_assert_int_eq(munmap(a, REFUSED_M * lda), 0);
         ck_assert_int_eq(munmap(b, REFUSED_K * REFUSED_N), 0);

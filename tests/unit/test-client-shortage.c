@@ -65,7 +65,7 @@ static bool do_some_of_everything(struct npumm_client *client)
         bool is_good;
 
         small_job_init(&staged, 0);
-        small_job_init(&inlined, NPUMM_INLINE);
+        small_job_init(&inlined, NPUMM_MATMUL_INLINE);
         is_good = npumm_alloc(client, 1000, &first) == 0;
         n_submitted += npumm_submit(client, &staged.matmul, NULL, count_done, &n_done, NULL) == 0;
         n_submitted += npumm_submit(client, &inlined.matmul, NULL, count_done, &n_done, NULL) == 0;
