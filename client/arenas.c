@@ -88,23 +88,29 @@ static bool arena_is_spare(const struct arena *arena)
         return arena->state == ARENA_USABLE && heap_is_empty(&arena->heap);
 }
 
-/* Keeps one empty arena, the largest: it serves whatever the others would. */
-static void arenas_trim(struct npumm_client *client)
+/* An empty arena that is too large to be kept, or the smaller one of two; NULL: none. */
+static struct arena *arenas_find_surplus(const struct arenas *arenas)
 {
-        struct arena *arena, *kept = NULL, *spare = NULL;
+        struct arena *arena, *kept = NULL;
 
-        TAILQ_FOREACH(arena, &client->arenas.list, link) {
+        TAILQ_FOREACH(arena, &arenas->list, link) {
                 if (!arena_is_spare(arena))
                         continue;
-                if (!kept || arena->size_bytes > kept->size_bytes) {
-                        spare = kept;
-                        kept = arena;
-                } else {
-                        spare = arena;
-                }
+                if (arena->size_bytes > ARENAS_SPARE_BYTES_MAX)
+                        return arena;
+                if (kept)
+                        return arena->size_bytes < kept->size_bytes ? arena : kept;
+                kept = arena;
         }
-        if (spare)
-                arena_return(client, spare);
+        return NULL;
+}
+
+static void arenas_trim(struct npumm_client *client)
+{
+        struct arena *arena;
+
+        while (!channel_has_ended(&client->channel) && (arena = arenas_find_surplus(&client->arenas)))
+                arena_return(client, arena);
 }
 
 /* Gives back all empty arenas and waits until the daemon has cleared them and they count no longer. */
@@ -150,6 +156,17 @@ static bool fd_is_sealed(int fd, uint64_t size_bytes)
         return seals >= 0 && (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) == (F_SEAL_SHRINK | F_SEAL_GROW);
 }
 
+/* Its number is that of another arena here: jobs would find the wrong memory. */
+static bool number_is_taken(const struct arenas *arenas, uint32_t id)
+{
+        const struct arena *arena;
+
+        TAILQ_FOREACH(arena, &arenas->list, link)
+                if (arena->state != ARENA_COMING && arena->id == id)
+                        return true;
+        return false;
+}
+
 /* The daemon has made an arena. Returns what npumm_alloc() returns. */
 static int arena_map(struct npumm_client *client, struct arena *arena,
                      const struct reply_arena_created *created)
@@ -161,6 +178,16 @@ static int arena_map(struct npumm_client *client, struct arena *arena,
                 client_protocol_fault(client,
                                       "an arena of %" PRIu64 " bytes where %" PRIu64 " were asked for",
                                       created->size_bytes, arena->size_bytes);
+                return client_fail_lost(client);
+        }
+        if (created->size_bytes % (uint64_t)sysconf(_SC_PAGESIZE) != 0) {
+                client_protocol_fault(client, "an arena of %" PRIu64 " bytes, which is no number of pages",
+                                      created->size_bytes);
+                return client_fail_lost(client);
+        }
+        if (number_is_taken(&client->arenas, created->arena)) {
+                client_protocol_fault(client, "a new arena has number %" PRIu32 ", which is taken",
+                                      created->arena);
                 return client_fail_lost(client);
         }
         arena->id = created->arena;
@@ -344,7 +371,7 @@ bool arenas_free(struct npumm_client *client, const void *memory)
         arena = arena_of(client, memory, &offset_bytes);
         if (!arena || !heap_free(&arena->heap, offset_bytes))
                 return false;
-        if (heap_is_empty(&arena->heap) && !channel_has_ended(&client->channel))
+        if (heap_is_empty(&arena->heap))
                 arenas_trim(client);
         return true;
 }

@@ -13,8 +13,9 @@
  *
  * Sizes. The first arena has ARENAS_FIRST_BYTES, every further one twice the size of the one before; what
  * needs more than that gets an arena of its own. When the daemon is out of room, one that is just large
- * enough will do. One empty arena is kept, so that a program which takes and frees memory in turns does not
- * make the daemon make and clear an arena each time.
+ * enough will do. One empty arena of at most ARENAS_SPARE_BYTES_MAX is kept, the largest such, so that a
+ * program which takes and frees memory in turns does not make the daemon make and clear an arena each time;
+ * larger ones go back at once, as their memory counts against all of the user's programs.
  */
 #ifndef CLIENT_ARENAS_H
 #define CLIENT_ARENAS_H
@@ -23,14 +24,16 @@
 
 #include "proto/message.h"
 
-#define ARENAS_FIRST_BYTES ((uint64_t)16 << 20)
+#define ARENAS_FIRST_BYTES     ((uint64_t)16 << 20)
+#define ARENAS_SPARE_BYTES_MAX ((uint64_t)64 << 20)
 
 struct arena;
 struct npumm_client;
 
 struct arenas {
         TAILQ_HEAD(, arena) list; /* arena::link; oldest first */
-        uint32_t n_arenas;        /* as the daemon counts them: also those that come or go */
+        uint32_t n_arenas; /* of the list, also those that come or go. The daemon counts the same, but for one
+                              that it could not be told to take back, as memory ran out */
 };
 
 void arenas_init(struct arenas *arenas);

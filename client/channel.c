@@ -17,8 +17,9 @@
 
 #define IOV_COUNT  128 /* pieces of one sendmsg or recvmsg; more only pays for very narrow rows */
 #define PATH_SHOWN 128 /* bytes of a path that may be far too long for a socket */
-#define READS_COUNT                                                                                          \
-        64 /* of one pump: a daemon that never stops talking must not keep our caller from its loop */
+/* In one call: a daemon that never stops talking or listening must not keep our caller from its loop. */
+#define READS_COUNT 64
+#define SENDS_COUNT 64
 
 /* A frame to be sent: its head and its payload, as parts in a row. */
 struct channel_item {
@@ -137,7 +138,8 @@ static const char *connect_advice(int r)
         case -ECONNREFUSED:
                 return "; is npumatmuld running?";
         case -EACCES:
-                return "; only members of the daemon's group may connect";
+                return "; join the group of that socket (npumatmul, unless configured otherwise) and log in "
+                       "again";
         case -ENAMETOOLONG:
                 return "; the path of a socket has at most 107 bytes";
         case -ETIMEDOUT:
@@ -326,6 +328,8 @@ static bool queue_send(struct channel *channel)
         case EINTR:
                 return true;
         case EAGAIN:
+        case ENOBUFS:
+        case ENOMEM: /* the kernel's, which passes */
                 return false;
         case EPIPE:
         case ECONNRESET: /* what the daemon said before it hung up tells why: it is still to be read */
@@ -345,8 +349,9 @@ void channel_flush(struct channel *channel)
 
         if (channel_has_ended(channel) || channel->cannot_send)
                 queue_clear(channel);
-        while (!TAILQ_EMPTY(&channel->queue) && queue_send(channel))
-                ;
+        for (unsigned i = 0; i < SENDS_COUNT && !TAILQ_EMPTY(&channel->queue); i++)
+                if (!queue_send(channel))
+                        break;
         if (channel_has_ended(channel))
                 return;
         watch_output = !TAILQ_EMPTY(&channel->queue);
@@ -531,6 +536,13 @@ int channel_poll(const struct channel *channel, int timeout_ms)
         };
 
         return poll(&socket, 1, timeout_ms) < 0 ? -errno : 0;
+}
+
+bool channel_peer_has_left(const struct channel *channel)
+{
+        struct pollfd socket = {.fd = channel->socket_fd, .events = POLLRDHUP};
+
+        return poll(&socket, 1, 0) > 0;
 }
 
 void channel_pump(struct channel *channel)

@@ -105,7 +105,7 @@ static inline bool channel_has_ended(const struct channel *channel)
 int channel_push(struct channel *channel, const struct request *request, const struct channel_view *views,
                  size_t n_views);
 
-/* Sends what the socket takes at once. */
+/* Sends what the socket takes at once, as far as that does not keep our caller from its loop. */
 void channel_flush(struct channel *channel);
 
 /* Lets go of the payload memory of request `id`: what is not out yet goes out as zeros. */
@@ -116,6 +116,12 @@ void channel_blank(struct channel *channel, uint64_t id);
  * when there is nothing, or -EINTR.
  */
 int channel_poll(const struct channel *channel, int timeout_ms);
+
+/*
+ * Whether the daemon has closed its side, though what it said before may still be to be read. Only for a
+ * channel that has not ended.
+ */
+bool channel_peer_has_left(const struct channel *channel);
 
 /* Sends and receives what is possible without waiting. */
 void channel_pump(struct channel *channel);

@@ -37,8 +37,8 @@ enum cli_exit cli_ping(struct cli_common common, int argc, char **argv)
         if (result != 0)
                 return cli_fail_job(client, result);
         info = npumm_info(client);
-        (void)printf("round trip %.3f ms, backend %s, npumatmuld %s\n", (double)round_trip_ns / 1e6,
-                     info->backend, info->daemon_version);
+        cli_say("round trip %.3f ms, backend %s, npumatmuld %s", (double)round_trip_ns / 1e6, info->backend,
+                info->daemon_version);
         return cli_finish_stdout();
 }
 
@@ -128,7 +128,7 @@ static void print_row(int width, const char *label, enum unit unit, const json_t
                 shown = json_string_value(value);
         else
                 shown = plain = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-        (void)printf("%-*s  %s\n", width, label, shown ? shown : "?");
+        cli_say("%-*s  %s", width, label, shown ? shown : "?");
 }
 
 /* The index of a key in rows[], or its length for a key that this version does not know. */

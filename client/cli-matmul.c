@@ -109,6 +109,18 @@ static error_t parse_rounding(const char *arg, struct argp_state *state, struct 
         return 0;
 }
 
+static error_t parse_product(char *arg, struct argp_state *state, struct run *run)
+{
+        size_t n = strlen(arg);
+
+        if (n == 0 || arg[n - 1] == '/') {
+                argp_error(state, "-o '%s' names no file; give -o C.npy", arg);
+                return EINVAL;
+        }
+        run->product_path = arg;
+        return 0;
+}
+
 /* What no option can tell by itself. */
 static error_t check_options(struct argp_state *state, const struct run *run)
 {
@@ -137,8 +149,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                 state->child_inputs[0] = &run->common;
                 return 0;
         case KEY_PRODUCT:
-                run->product_path = arg;
-                return 0;
+                return parse_product(arg, state, run);
         case KEY_OUTPUT:
                 return parse_output(arg, state, run);
         case KEY_SHIFT:
@@ -182,15 +193,25 @@ static const struct argp matmul_argp = {
 
 /* ---- files ---- */
 
+/* Not every failure is the file's fault: a disk and the memory have theirs. */
+static enum cli_exit fail_input(const char *path, int result, const char *text)
+{
+        return cli_fail(result == -EIO || result == -ENOMEM ? CLI_FAILED : CLI_USAGE, "%s %s", path, text);
+}
+
 static enum cli_exit open_inputs(struct run *run)
 {
         char text[NPY_TEXT_MAX];
 
         for (size_t i = 0; i < INPUT_MAX; i++) {
                 enum npy_kind kind = i <= INPUT_B ? NPY_INT8_MATRIX : NPY_FLOAT32_VECTOR;
+                int r;
 
-                if (run->paths[i] && npy_open(run->paths[i], kind, &run->files[i], text) != 0)
-                        return cli_fail(CLI_USAGE, "%s %s", run->paths[i], text);
+                if (!run->paths[i])
+                        continue;
+                r = npy_open(run->paths[i], kind, &run->files[i], text);
+                if (r != 0)
+                        return fail_input(run->paths[i], r, text);
         }
         return CLI_DONE;
 }
@@ -249,11 +270,19 @@ static uint64_t product_bytes(const struct run *run)
         return run->job.m * run->job.n * npy_elem_bytes(outputs[run->job.output].elem);
 }
 
+/* Where the library would speak of its own interface, we speak of ours: here and in fail_matmul. */
 static enum cli_exit allocate(struct run *run, uint64_t n_bytes, void **ret_memory)
 {
         int r;
 
         if (!(run->job.flags & NPUMM_MATMUL_INLINE)) {
+                const uint64_t n_bytes_max = npumm_info(run->client)->arena_bytes_max;
+
+                if (n_bytes > n_bytes_max)
+                        return cli_fail(CLI_FAILED,
+                                        "a matrix of %llu bytes is over the daemon's limit of %llu; split "
+                                        "the product",
+                                        (unsigned long long)n_bytes, (unsigned long long)n_bytes_max);
                 r = npumm_alloc(run->client, n_bytes, ret_memory);
                 return r == 0 ? CLI_DONE : cli_fail_job(run->client, r);
         }
@@ -282,12 +311,22 @@ static enum cli_exit load_inputs(struct run *run)
                 else
                         loaded = npy_read(&run->files[i], run->memory[i], text);
                 if (loaded != 0)
-                        return cli_fail(CLI_USAGE, "%s %s", run->paths[i], text);
+                        return fail_input(run->paths[i], loaded, text);
         }
         return CLI_DONE;
 }
 
 /* ---- the job ---- */
+
+static enum cli_exit fail_matmul(const struct run *run, int result)
+{
+        if (result == NPUMM_STATUS_TOO_BIG && run->job.flags & NPUMM_MATMUL_INLINE)
+                return cli_fail(CLI_FAILED,
+                                "the matrices are over the %llu bytes that the daemon takes through the "
+                                "socket: leave --inline out",
+                                (unsigned long long)npumm_info(run->client)->inline_bytes_max);
+        return cli_fail_job(run->client, result);
+}
 
 static enum cli_exit multiply(struct run *run)
 {
@@ -306,7 +345,7 @@ static enum cli_exit multiply(struct run *run)
         run->job.bias = run->memory[INPUT_BIAS];
         run->job.c = run->memory[INPUT_MAX];
         result = npumm_matmul(run->client, &run->job);
-        return result == 0 ? CLI_DONE : cli_fail_job(run->client, result);
+        return result == 0 ? CLI_DONE : fail_matmul(run, result);
 }
 
 static enum cli_exit run_job(struct run *run)

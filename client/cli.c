@@ -15,19 +15,39 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* ---- failing ---- */
+/* ---- lines for people ---- */
 
-enum cli_exit cli_fail(enum cli_exit code, const char *format, ...)
+#define LINE_BYTES_MAX 4096
+
+/* A file may be named with a line break, a daemon may send what terminals obey: it stays one line of text. */
+_printf_(2, 0) static void format_line(char ret_line[LINE_BYTES_MAX], const char *format, va_list args)
 {
-        char line[4096];
+        if (vsnprintf(ret_line, LINE_BYTES_MAX, format, args) < 0)
+                ret_line[0] = '\0';
+        for (char *c = ret_line; *c; c++)
+                if (*c < ' ' || *c > '~')
+                        *c = '?';
+}
+
+void cli_say(const char *format, ...)
+{
+        char line[LINE_BYTES_MAX];
         va_list args;
 
         va_start(args, format);
-        (void)vsnprintf(line, sizeof line, format, args);
+        format_line(line, format, args);
         va_end(args);
-        for (char *c = line; *c; c++)
-                if ((unsigned char)*c < ' ')
-                        *c = '?'; /* a file may be named with a line break: it stays one line */
+        (void)puts(line); /* cli_finish_stdout() tells whether it could be written */
+}
+
+enum cli_exit cli_fail(enum cli_exit code, const char *format, ...)
+{
+        char line[LINE_BYTES_MAX];
+        va_list args;
+
+        va_start(args, format);
+        format_line(line, format, args);
+        va_end(args);
         (void)dprintf(STDERR_FILENO, "npumm-client: %s\n", line); /* not stderr: see cli_parse */
         return code;
 }

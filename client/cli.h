@@ -41,6 +41,9 @@ enum cli_exit cli_matmul(struct cli_common common, int argc, char **argv);
 enum cli_exit cli_ping(struct cli_common common, int argc, char **argv);
 enum cli_exit cli_status(struct cli_common common, int argc, char **argv);
 
+/* Writes one line for people to stdout. Whatever is not printable ASCII becomes '?', here and in cli_fail. */
+void cli_say(const char *format, ...) _printf_(1, 2);
+
 /* Writes "npumm-client: what, where, what to do" as one line to stderr and returns `code`. */
 enum cli_exit cli_fail(enum cli_exit code, const char *format, ...) _printf_(2, 3);
 

@@ -53,7 +53,8 @@ struct npumm_client {
         struct reply reply;            /* the frame being received */
         struct message_text reply_text;
         bool in_callback;
-        bool loss_is_told; /* npumm_dispatch() has returned the reason */
+        bool daemon_has_stopped; /* in order, with BYE: what is in the arenas stays there */
+        bool loss_is_told;       /* npumm_dispatch() has returned the reason */
         char text[NPUMM_TEXT_MAX];
 };
 

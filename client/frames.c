@@ -73,6 +73,7 @@ static void bye(struct npumm_client *client, const struct reply_outcome *outcome
 {
         const int result = client_outcome_result(outcome);
 
+        client->daemon_has_stopped = result == 0;
         channel_end(&client->channel, result == 0 ? -ECONNRESET : result,
                     "the daemon at %s ended the connection: %s", client->channel.path,
                     client_outcome_text(outcome));

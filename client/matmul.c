@@ -6,7 +6,7 @@
 #include <inttypes.h>
 
 #include "client.h"
-#include "text.h"
+#include "job.h"
 
 static_assert((int)NPUMM_OUTPUT_INT32 == OUTPUT_INT32 && (int)NPUMM_OUTPUT_INT8 == OUTPUT_INT8 &&
                       (int)NPUMM_OUTPUT_FLOAT32 == OUTPUT_FLOAT32 &&
@@ -19,32 +19,6 @@ static_assert(NPUMM_K_MAX == MESSAGE_K_MAX, "npumm.h and message.h disagree on K
 
 /* Of operands in one payload or staging block: as good for the kernels as what npumm_alloc() gives out. */
 #define PLACE_ALIGN_BYTES 64u
-
-/* Rows that are final and that the caller has not been told of. */
-struct range {
-        uint64_t first_row, rows;
-};
-
-struct job {
-        TAILQ_ENTRY(job) link;      /* jobs::list */
-        TAILQ_ENTRY(job) news_link; /* jobs::news, while has_news */
-        bool has_news;
-        uint64_t id;
-        bool is_inline;
-        uint64_t m;
-        struct channel_view c; /* the caller's */
-        uint8_t *staged;       /* owned: arena memory for operands of ordinary memory; NULL: none */
-        uint8_t *staged_c;     /* borrowed: the part of it that becomes C; NULL: written in place */
-        struct range *ranges;  /* owned; ranges[told..n_ranges) are still to be told */
-        size_t n_ranges, n_room, told;
-        uint64_t rows_reported;
-        bool is_over; /* the daemon has let go of it */
-        int result;
-        char text[NPUMM_TEXT_MAX];
-        npumm_rows_fn rows_fn;
-        npumm_done_fn done_fn;
-        void *userdata; /* borrowed: the caller's affair */
-};
 
 /* One matrix or vector of a matmul. */
 struct operand {
@@ -65,66 +39,6 @@ struct plan {
         size_t n_views;
         uint64_t payload_bytes;
 };
-
-void jobs_init(struct jobs *jobs)
-{
-        *jobs = (struct jobs){0};
-        TAILQ_INIT(&jobs->list);
-        TAILQ_INIT(&jobs->news);
-}
-
-static void job_free(struct job *job)
-{
-        if (!job)
-                return;
-        free(job->ranges);
-        free(job);
-}
-
-void jobs_deinit(struct jobs *jobs)
-{
-        struct job *job;
-
-        while ((job = TAILQ_FIRST(&jobs->list))) {
-                TAILQ_REMOVE(&jobs->list, job, link);
-                job_free(job); /* what it has staged goes with the arenas */
-        }
-        jobs_init(jobs);
-}
-
-static struct job *job_find(const struct npumm_client *client, uint64_t id)
-{
-        struct job *job;
-
-        TAILQ_FOREACH(job, &client->jobs.list, link)
-                if (job->id == id)
-                        return job;
-        return NULL;
-}
-
-static struct channel_view rows_view(uint8_t *memory, uint64_t rows, uint64_t row_bytes,
-                                     uint64_t stride_bytes)
-{
-        const bool are_adjacent = stride_bytes == row_bytes || rows == 1;
-
-        return (struct channel_view){
-                .memory = memory,
-                .bytes = rows * row_bytes,
-                .row_bytes = are_adjacent ? rows * row_bytes : row_bytes,
-                .stride_bytes = stride_bytes,
-        };
-}
-
-static void rows_copy(uint8_t *to, uint64_t to_stride_bytes, const uint8_t *from, uint64_t from_stride_bytes,
-                      uint64_t rows, uint64_t row_bytes)
-{
-        if (to_stride_bytes == row_bytes && from_stride_bytes == row_bytes) {
-                memcpy(to, from, rows * row_bytes);
-                return;
-        }
-        for (uint64_t i = 0; i < rows; i++)
-                memcpy(to + i * to_stride_bytes, from + i * from_stride_bytes, row_bytes);
-}
 
 /* ---- checking ---- */
 
@@ -355,12 +269,11 @@ static int plan_place_arenas(struct npumm_client *client, struct plan *plan, str
 static int job_push(struct npumm_client *client, struct plan *plan, struct job *job)
 {
         struct fault fault;
-        bool is_good;
         int r;
 
         /* The daemon looks at the same numbers in the same way: it must find nothing that we have missed. */
-        is_good = message_check_matmul(&plan->request.matmul, plan->payload_bytes, &fault);
-        assert(is_good);
+        if (!message_check_matmul(&plan->request.matmul, plan->payload_bytes, &fault))
+                return client_fail(client, NPUMM_STATUS_INTERNAL, "%s", fault.text);
         plan->request.type = FRAME_MATMUL;
         plan->request.id = client->last_id + 1;
         r = channel_push(&client->channel, &plan->request, plan->views, plan->n_views);
@@ -426,157 +339,4 @@ int jobs_cancel(struct npumm_client *client, uint64_t id)
                 return client_fail(client, -ENOMEM, "no memory to cancel a job");
         channel_flush(&client->channel);
         return 0;
-}
-
-/* ---- what the daemon reports ---- */
-
-static void job_has_news(struct npumm_client *client, struct job *job)
-{
-        if (!job->has_news)
-                TAILQ_INSERT_TAIL(&client->jobs.news, job, news_link);
-        job->has_news = true;
-}
-
-static void job_end(struct npumm_client *client, struct job *job, int result, const char *text)
-{
-        job->is_over = true;
-        job->result = result;
-        text_set(job->text, "%s", text);
-        job_has_news(client, job);
-}
-
-void jobs_take_rows_head(struct npumm_client *client, const struct reply *reply, uint64_t payload_bytes,
-                         struct channel_view *ret_sink)
-{
-        const struct reply_rows *rows = &reply->rows;
-        const struct job *job = job_find(client, reply->id);
-        struct channel_view sink;
-
-        if (!job || job->is_over) {
-                client_protocol_fault(client, "ROWS of job %" PRIu64 ", which is not running", reply->id);
-                return;
-        }
-        if (rows->rows == 0 || rows->rows > job->m - job->rows_reported ||
-            rows->first_row > job->m - rows->rows) {
-                client_protocol_fault(client,
-                                      "ROWS of job %" PRIu64 ": %" PRIu64 " from %" PRIu64 " on, of %" PRIu64
-                                      " with %" PRIu64 " reported before",
-                                      job->id, rows->rows, rows->first_row, job->m, job->rows_reported);
-                return;
-        }
-        sink = rows_view(job->c.memory + rows->first_row * job->c.stride_bytes, rows->rows, job->c.row_bytes,
-                         job->c.stride_bytes);
-        if (payload_bytes != (job->is_inline ? sink.bytes : 0)) {
-                client_protocol_fault(client,
-                                      "ROWS of job %" PRIu64 ": %" PRIu64 " rows with a payload of %" PRIu64
-                                      " bytes",
-                                      job->id, rows->rows, payload_bytes);
-                return;
-        }
-        if (job->is_inline)
-                *ret_sink = sink;
-}
-
-void jobs_take_rows(struct npumm_client *client, const struct reply *reply)
-{
-        struct job *job = job_find(client, reply->id);
-        struct range *last = job->n_ranges > job->told ? &job->ranges[job->n_ranges - 1] : NULL;
-
-        job->rows_reported += reply->rows.rows;
-        job_has_news(client, job);
-        if (last && last->first_row + last->rows == reply->rows.first_row) {
-                last->rows += reply->rows.rows;
-                return;
-        }
-        if (job->n_ranges == job->n_room) {
-                const size_t n_room = MAX(job->n_room * 2, (size_t)8);
-                struct range *ranges = reallocarray(job->ranges, n_room, sizeof *ranges);
-
-                if (!ranges) {
-                        channel_end(&client->channel, -ENOMEM, "no memory to keep track of finished rows");
-                        return;
-                }
-                job->ranges = ranges;
-                job->n_room = n_room;
-        }
-        job->ranges[job->n_ranges++] = (struct range){reply->rows.first_row, reply->rows.rows};
-}
-
-void jobs_take_done(struct npumm_client *client, const struct reply *reply)
-{
-        struct job *job = job_find(client, reply->id);
-        const int result = client_outcome_result(&reply->outcome);
-
-        if (!job || job->is_over) {
-                client_protocol_fault(client, "DONE of job %" PRIu64 ", which is not running", reply->id);
-                return;
-        }
-        if (result == 0 && job->rows_reported != job->m) {
-                client_protocol_fault(client,
-                                      "DONE of job %" PRIu64 " with %" PRIu64 " of %" PRIu64 " rows reported",
-                                      job->id, job->rows_reported, job->m);
-                return;
-        }
-        channel_blank(&client->channel, job->id);
-        job_end(client, job, result, result == 0 ? "" : client_outcome_text(&reply->outcome));
-}
-
-void jobs_take_loss(struct npumm_client *client)
-{
-        struct job *job;
-
-        TAILQ_FOREACH(job, &client->jobs.list, link)
-                if (!job->is_over)
-                        job_end(client, job, client->channel.result, client->channel.text);
-}
-
-/* ---- telling the caller ---- */
-
-static void rows_tell(struct npumm_client *client, struct job *job)
-{
-        const struct range range = job->ranges[job->told++];
-        const uint64_t row_bytes = job->c.row_bytes;
-
-        if (job->told == job->n_ranges)
-                job->told = job->n_ranges = 0;
-        if (job->staged_c)
-                rows_copy(job->c.memory + range.first_row * job->c.stride_bytes, job->c.stride_bytes,
-                          job->staged_c + range.first_row * row_bytes, row_bytes, range.rows, row_bytes);
-        if (!job->rows_fn)
-                return;
-        client->in_callback = true;
-        job->rows_fn(client, job->id, range.first_row, range.rows, job->userdata);
-        client->in_callback = false;
-}
-
-static void done_tell(struct npumm_client *client, struct job *job)
-{
-        TAILQ_REMOVE(&client->jobs.news, job, news_link);
-        TAILQ_REMOVE(&client->jobs.list, job, link);
-        client->jobs.n_jobs--;
-        (void)arenas_free(client, job->staged); /* now, so that a job submitted in the callback can have it */
-        text_set(client->text, "%s", job->text);
-        if (job->done_fn) {
-                client->in_callback = true;
-                job->done_fn(client, job->id, job->result, job->userdata);
-                client->in_callback = false;
-        }
-        job_free(job);
-}
-
-void jobs_deliver(struct npumm_client *client)
-{
-        struct job *job;
-
-        assert(!client->in_callback);
-        while ((job = TAILQ_FIRST(&client->jobs.news))) {
-                if (job->n_ranges > job->told) {
-                        rows_tell(client, job);
-                } else if (job->is_over) {
-                        done_tell(client, job);
-                } else {
-                        TAILQ_REMOVE(&client->jobs.news, job, news_link);
-                        job->has_news = false;
-                }
-        }
 }

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 
 #include "client.h"
 #include "clock.h"
@@ -29,16 +30,26 @@ STATUS_TABLE(X)
 #define STATUS_BYTES_MAX   ((uint64_t)1 << 20) /* a report is a few KiB */
 #define STRUCT_BYTES_MAX   4096 /* of any version of a struct in npumm.h: a larger `size` was never set */
 
+/* Where a struct would end if `field` were its last. */
+#define END_OF(type, field) (offsetof(type, field) + sizeof((type *)0)->field)
+
 /* The structs of the first version end with these fields. */
-#define OPTIONS_BYTES_MIN                                                                                    \
-        (offsetof(struct npumm_connect_options, timeout_ms) +                                                \
-         sizeof((struct npumm_connect_options *)0)->timeout_ms)
-#define MATMUL_BYTES_MIN (offsetof(struct npumm_matmul, bias) + sizeof((struct npumm_matmul *)0)->bias)
+#define OPTIONS_BYTES_MIN END_OF(struct npumm_connect_options, flags)
+#define MATMUL_BYTES_MIN  END_OF(struct npumm_matmul, bias)
+
+/* Padding at the end would be counted by `size`, and hold anything where a later version has a field. */
+static_assert(END_OF(struct npumm_connect_options, flags) == sizeof(struct npumm_connect_options), "padding");
+static_assert(END_OF(struct npumm_info, arenas_max) == sizeof(struct npumm_info), "padding");
+static_assert(END_OF(struct npumm_matmul, bias) == sizeof(struct npumm_matmul), "padding");
 
 const char *npumm_strerror(int result)
 {
-        const char *text = result < 0 ? strerrordesc_np(-result) : status_text((unsigned)result);
+        const char *text = NULL;
 
+        if (result >= 0)
+                text = status_text((unsigned)result);
+        else if (result != INT_MIN) /* which has no negative */
+                text = strerrordesc_np(-result);
         return text ? text : "an error that this system does not know";
 }
 
@@ -99,12 +110,14 @@ static void welcomed(struct npumm_client *client, struct call *call, const struc
         client->limits = reply->welcome.limits;
         memcpy(&client->info_text, &client->reply_text, sizeof client->info_text);
         client->info = (struct npumm_info){
+                .size = sizeof client->info,
                 .daemon_version = client->info_text.text[0],
                 .backend = client->info_text.text[1],
                 .arena_bytes_max = client->limits.arena_bytes,
                 .uid_bytes_max = client->limits.uid_bytes,
                 .inline_bytes_max = client->limits.payload_bytes,
                 .jobs_max = client->limits.jobs,
+                .arenas_max = client->limits.arenas,
         };
 }
 
@@ -144,6 +157,11 @@ static int options_read(const struct npumm_connect_options *from, struct npumm_c
         }
         if (options.timeout_ms < 0) {
                 text_set(ret_text, "timeout_ms is %d; it must be 0 or more", options.timeout_ms);
+                return NPUMM_STATUS_INVALID;
+        }
+        if (options.flags != 0) {
+                text_set(ret_text, "flags are %#" PRIx32 "; this library knows none: set them to 0",
+                         options.flags);
                 return NPUMM_STATUS_INVALID;
         }
         if (options.timeout_ms == 0)

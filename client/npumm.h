@@ -3,11 +3,12 @@
  * npumm.h - the client library of npumatmuld: whole int8 matmul jobs to the daemon, exact products back.
  *
  *     struct npumm_client *client;
- *     int8_t *a, *b;
- *     int32_t *c;
+ *     void *a, *b, *c;
+ *     char text[NPUMM_TEXT_MAX];
  *
- *     npumm_connect(NULL, &client, NULL);
- *     npumm_alloc(client, m * k, (void **)&a);             arena memory: the daemon reads it in place
+ *     if (npumm_connect(NULL, &client, text) != 0)
+ *             ...                                          text says why; there is no client
+ *     r = npumm_alloc(client, m * k, &a);                  arena memory: the daemon reads it in place
  *     ...
  *     struct npumm_matmul job = {.size = sizeof job, .m = m, .k = k, .n = n, .a = a, .b = b, .c = c};
  *     r = npumm_matmul(client, &job);                      0: c holds the product
@@ -23,6 +24,7 @@
  *
  * Fork. A client belongs to the process that connected it. In a child only npumm_close() may be called on
  * it (it frees without a word to the daemon); every other call returns -EPERM. Connect again in the child.
+ * Memory from npumm_alloc() is shared with a child, not copied: what the child writes there the parent sees.
  *
  * Callbacks run only inside npumm_dispatch() and the blocking calls (npumm_matmul, npumm_ping,
  * npumm_daemon_status), on the calling thread, never inside npumm_submit. In a callback one may submit,
@@ -35,8 +37,11 @@
  * A lost connection. Every outstanding job ends once, with the reason: -ECONNRESET when the daemon stopped
  * or died, the errno of a failure on this side, or the status that the daemon gave as it hung up
  * (NPUMM_STATUS_PROTOCOL, ...). The call that finds out returns the same, later ones -ENOTCONN, but for
- * npumm_free, npumm_text and npumm_close. Memory from npumm_alloc() stays mapped until npumm_close(). A
- * matmul has no side effects: submitting it again elsewhere is safe.
+ * npumm_free, npumm_text and npumm_close. A matmul has no side effects: submitting it again elsewhere is
+ * safe. Memory from npumm_alloc() stays mapped until npumm_close(), but unless the daemon stopped in order or
+ * died its contents are lost, and read as zeros: read products there inside done_fn (or as soon as
+ * npumm_matmul returns), and fill inputs again before they are submitted elsewhere. Products in ordinary
+ * memory stay.
  */
 #ifndef NPUMM_H
 #define NPUMM_H
@@ -53,6 +58,9 @@ extern "C" {
 
 /* The largest K: 131,071 * 128 * 128 < 2^31, so that an int32 accumulator cannot overflow. */
 #define NPUMM_K_MAX 131071u
+
+/* The version of the library that runs, like "0.1.0". Static storage. */
+const char *npumm_version(void);
 
 /* Room for any text of the library, its terminating 0 included. */
 #define NPUMM_TEXT_MAX 256
@@ -86,13 +94,15 @@ struct npumm_connect_options {
         const char *socket_path; /* NULL: $NPUMM_SOCKET, else NPUMM_SOCKET_DEFAULT */
         const char *client_name; /* shown in the daemon's log; NULL: none. At most 64 bytes are used */
         int timeout_ms;          /* for connecting and the daemon's welcome; 0: 10,000 */
+        uint32_t flags;          /* 0 */
 };
 
 /*
  * Connects and waits for the daemon's welcome. `options` may be NULL. `ret_text` (NPUMM_TEXT_MAX bytes, or
  * NULL) gets the line that explains a failure. The caller owns the client and ends it with npumm_close().
  * Errors: -ENOENT, -ECONNREFUSED (no daemon there), -EACCES (not allowed to connect), -ETIMEDOUT, ...;
- * NPUMM_STATUS_VERSION, NPUMM_STATUS_BUSY (too many connections), NPUMM_STATUS_PROTOCOL (something else listens there).
+ * NPUMM_STATUS_INVALID (the options make no sense), NPUMM_STATUS_VERSION, NPUMM_STATUS_BUSY (too many
+ * connections), NPUMM_STATUS_PROTOCOL (something else listens there).
  */
 int npumm_connect(const struct npumm_connect_options *options, struct npumm_client **ret_client,
                   char *ret_text);
@@ -108,12 +118,14 @@ const char *npumm_text(const struct npumm_client *client);
 
 /* What the daemon said when it welcomed us. Valid as long as the client. */
 struct npumm_info {
+        size_t size; /* set by the library: which fields it knows */
         const char *daemon_version;
         const char *backend;       /* "cpu", ... */
         uint64_t arena_bytes_max;  /* one arena, and so one npumm_alloc() */
         uint64_t uid_bytes_max;    /* all arenas and inline operands of this user */
         uint64_t inline_bytes_max; /* inline operands of one job */
         uint32_t jobs_max;         /* outstanding jobs of this connection */
+        uint32_t arenas_max;       /* arenas of this connection */
 };
 const struct npumm_info *npumm_info(const struct npumm_client *client);
 
@@ -122,8 +134,11 @@ const struct npumm_info *npumm_info(const struct npumm_client *client);
 /*
  * Memory in an arena that the daemon shares: operands there are read, and products written, in place.
  * Aligned to 64 bytes, contents undefined. The library gets arenas from the daemon as needed and gives
- * empty ones back. May wait for the daemon (at most 10 s), also in a callback. Errors: NPUMM_STATUS_BUSY (a
- * limit), NPUMM_STATUS_INVALID (0 bytes), -ENOMEM.
+ * empty ones back. May wait for the daemon (at most 10 s), also in a callback. When the connection is lost
+ * the memory stays mapped until npumm_close(), but unless the daemon stopped in order or died its contents
+ * are lost and read as zeros: fill inputs again before you submit them elsewhere. Errors: NPUMM_STATUS_BUSY
+ * (a limit), NPUMM_STATUS_INVALID (0 bytes), -ENOMEM, -ETIMEDOUT (the daemon did not answer), -EMFILE (no
+ * free descriptor), or what mmap(2) failed with.
  */
 int npumm_alloc(struct npumm_client *client, size_t size_bytes, void **ret_memory);
 
@@ -190,7 +205,8 @@ typedef void (*npumm_rows_fn)(struct npumm_client *client, uint64_t job, uint64_
 
 /*
  * The job is over, exactly once: `result` is 0, an npumm_status or -errno, and npumm_text(client) explains it
- * during the call ("" where it is 0). From now on nobody touches its memory.
+ * during the call ("" where it is 0). From now on nobody touches its memory. A product in memory from
+ * npumm_alloc() is read here, in the callback: if the connection is lost later it may become zeros.
  */
 typedef void (*npumm_done_fn)(struct npumm_client *client, uint64_t job, int result, void *userdata);
 
@@ -198,10 +214,11 @@ typedef void (*npumm_done_fn)(struct npumm_client *client, uint64_t job, int res
  * Sends a job and returns; never waits for the product. It may wait for the daemon when the library needs a
  * new arena for ordinary pointers. What the socket does not take at once goes out in later calls of
  * npumm_dispatch(): make them soon, as the daemon hangs up on a client that stops in mid-job for some
- * seconds or lets its replies pile up (with NPUMM_MATMUL_INLINE the product is among them). `rows_fn` and
- * `done_fn` may be NULL. Errors: NPUMM_STATUS_INVALID at once for what makes no sense (nothing was sent),
- * NPUMM_STATUS_BUSY when npumm_info::jobs_max jobs are outstanding, NPUMM_STATUS_TOO_BIG; a job refused by the daemon
- * ends through done_fn.
+ * seconds or lets its replies pile up (with NPUMM_MATMUL_INLINE the product is among them). `rows_fn`,
+ * `done_fn` and `ret_job` may be NULL. Errors: NPUMM_STATUS_INVALID at once for what makes no sense (nothing
+ * was sent), NPUMM_STATUS_BUSY when npumm_info::jobs_max jobs are outstanding, NPUMM_STATUS_TOO_BIG, and for
+ * ordinary pointers those of npumm_alloc(): -ENOMEM, -ETIMEDOUT, -EMFILE, ... A job refused by the daemon
+ * ends through done_fn; so does one whose sending shows that the connection is lost, after a return of 0.
  */
 int npumm_submit(struct npumm_client *client, const struct npumm_matmul *matmul, npumm_rows_fn rows_fn,
                  npumm_done_fn done_fn, void *userdata, uint64_t *ret_job);
@@ -215,14 +232,18 @@ int npumm_cancel(struct npumm_client *client, uint64_t job);
 /* Jobs that have been submitted and are not done. */
 size_t npumm_outstanding(const struct npumm_client *client);
 
-/* Submits and waits. Callbacks of other jobs run meanwhile. */
+/*
+ * Submits and waits, without a time limit, and on after signals: where a wait must be interruptible, use
+ * npumm_submit() and npumm_dispatch(). Callbacks of other jobs run meanwhile.
+ */
 int npumm_matmul(struct npumm_client *client, const struct npumm_matmul *matmul);
 
 /* ---- event loop ---- */
 
 /*
  * A file descriptor that is readable when npumm_dispatch() has work, whichever direction that work is in.
- * Watch it for input only; do not read it. It stays the same for the life of the client.
+ * Watch it for input only, level-triggered (not with EPOLLET); do not read it. It stays the same for the
+ * life of the client.
  */
 int npumm_fd(const struct npumm_client *client);
 

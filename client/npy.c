@@ -9,6 +9,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -220,7 +221,6 @@ static int write_all(int fd, const void *from, size_t n_bytes)
         return 0;
 }
 
-/* Also closes `fd`: some file systems tell only then that the disk is full. */
 static int write_matrix(int fd, enum npy_elem elem, uint64_t rows, uint64_t cols, const void *elements)
 {
         uint8_t header[WRITE_HEADER_BYTES];
@@ -228,14 +228,16 @@ static int write_matrix(int fd, enum npy_elem elem, uint64_t rows, uint64_t cols
 
         format_header(elem, rows, cols, header);
         r = write_all(fd, header, sizeof header);
-        if (r == 0)
-                r = write_all(fd, elements, (size_t)(rows * cols) * elems[elem].n_bytes);
-        if (close(fd) < 0 && r == 0 && errno != EINTR)
-                r = -errno;
-        return r;
+        return r == 0 ? write_all(fd, elements, (size_t)(rows * cols) * elems[elem].n_bytes) : r;
 }
 
-/* mkostemp's files are for their owner alone; ours get what open() gives, or keep what was there. */
+/* Closes what was written with the result `r`: some file systems tell only now that the disk is full. */
+static int close_written(int fd, int r)
+{
+        return close(fd) < 0 && r == 0 && errno != EINTR ? -errno : r;
+}
+
+/* Temporary files are for their owner alone; ours get what open() gives, or keep what was there. */
 static mode_t mode_for(const struct stat *existing)
 {
         mode_t mask;
@@ -247,33 +249,101 @@ static mode_t mode_for(const struct stat *existing)
         return 0666 & ~mask;
 }
 
-/* Where a file stands once all links are followed: links stay, and what they point to is replaced. */
+#define TARGET_PATH_MAX (PATH_MAX - 8) /* leaves room for the temporary name's ending */
+#define LINKS_MAX       40             /* the kernel's own bound */
+
+/* Where a product goes once all links are followed: links stay, and what they point to is replaced. */
 struct target {
-        char path[PATH_MAX - 8]; /* leaves room for the temporary name's ending */
-        bool exists, regular;    /* regular: or will be, when it does not exist */
+        char path[TARGET_PATH_MAX];
+        int fd;       /* borrowed: the process's own, where the path names a descriptor; else -1 */
+        bool regular; /* or will be, when it does not exist */
         mode_t mode;
 };
 
+/* The descriptor that a path names, which is not the file that it happens to be redirected to; else -1. */
+static int descriptor_of(const char *path)
+{
+        static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"}; /* /dev/stdout is a link there */
+
+        for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+                const char *number = path + strlen(folders[i]);
+                size_t n_digits;
+
+                if (strncmp(path, folders[i], strlen(folders[i])) != 0)
+                        continue;
+                n_digits = strspn(number, "0123456789");
+                if (n_digits > 0 && n_digits < 10 && number[n_digits] == '\0')
+                        return atoi(number);
+        }
+        return -1;
+}
+
+/* Link by link, not by realpath: the last link may dangle, and a descriptor's must not be followed. */
+static int follow_links(char path[TARGET_PATH_MAX])
+{
+        char to[TARGET_PATH_MAX];
+
+        for (size_t i = 0; descriptor_of(path) < 0; i++) {
+                const char *slash = strrchr(path, '/');
+                size_t n_folder = slash ? (size_t)(slash - path) + 1 : 0;
+                ssize_t n = readlink(path, to, sizeof to);
+
+                if (n < 0)
+                        return errno == EINVAL || errno == ENOENT ? 0
+                                                                  : -errno; /* no link: the end of the way */
+                if (n > 0 && to[0] == '/')
+                        n_folder = 0;
+                else if (strncmp(path, "/proc/", strlen("/proc/")) == 0)
+                        return 0; /* "pipe:[7]", which another process has open, is no path */
+                if (i == LINKS_MAX)
+                        return -ELOOP;
+                if (n_folder + (size_t)n >= TARGET_PATH_MAX)
+                        return -ENAMETOOLONG;
+                memcpy(path + n_folder, to, (size_t)n);
+                path[n_folder + (size_t)n] = '\0';
+        }
+        return 0;
+}
+
+/* What can be told of a file, or of the place for one. */
+static int look_at_file(struct target *target)
+{
+        size_t n = strlen(target->path);
+        bool exists;
+        struct stat st;
+
+        exists = stat(target->path, &st) == 0;
+        if (!exists && errno != ENOENT)
+                return -errno;
+        if (n == 0 || target->path[n - 1] == '/' || (exists && S_ISDIR(st.st_mode)))
+                return -EISDIR;
+        if (exists && access(target->path, W_OK) < 0)
+                return -errno;
+        target->regular = !exists || S_ISREG(st.st_mode);
+        target->mode = mode_for(exists ? &st : NULL);
+        return 0;
+}
+
 static int find_target(const char *path, struct target *ret_target)
 {
-        _cleanup_(freep) char *resolved = realpath(path, NULL);
-        struct target target = {.regular = true};
-        struct stat st;
-        int n;
+        struct target target = {0};
+        int flags, r;
 
-        target.exists = stat(path, &st) == 0;
-        if (!target.exists && errno != ENOENT)
-                return -errno;
-        if (target.exists)
-                target.regular = S_ISREG(st.st_mode);
-        target.mode = mode_for(target.exists ? &st : NULL);
-        n = snprintf(target.path, sizeof target.path, "%s", resolved ? resolved : path);
-        if (n < 0 || (size_t)n >= sizeof target.path)
+        if (strlen(path) >= TARGET_PATH_MAX)
                 return -ENAMETOOLONG;
-        if (target.exists && S_ISDIR(st.st_mode))
-                return -EISDIR;
-        if (target.exists && access(path, W_OK) < 0)
-                return -errno;
+        memcpy(target.path, path, strlen(path) + 1);
+        r = follow_links(target.path);
+        if (r < 0)
+                return r;
+        target.fd = descriptor_of(target.path);
+        if (target.fd < 0) {
+                r = look_at_file(&target);
+        } else {
+                flags = fcntl(target.fd, F_GETFL);
+                r = flags < 0 || (flags & O_ACCMODE) == O_RDONLY ? -EBADF : 0;
+        }
+        if (r < 0)
+                return r;
         *ret_target = target;
         return 0;
 }
@@ -288,26 +358,78 @@ static int check_folder(const struct target *target)
         return access(dirname(copy), W_OK | X_OK) < 0 ? -errno : 0;
 }
 
+#define OWN_DESCRIPTORS "/proc/self/fd"
+
+/* A file without a name, so that whatever kills us leaves none behind; -1 where there is no such thing. */
+static int open_unnamed(const struct target *target)
+{
+        _cleanup_(freep) char *copy = strdup(target->path);
+
+        if (!copy || access(OWN_DESCRIPTORS, X_OK) < 0) /* link_unnamed needs it */
+                return -1;
+        return open(dirname(copy), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+}
+
+static int link_unnamed(int fd, const struct target *target, char ret_temporary[PATH_MAX])
+{
+        char unnamed[sizeof OWN_DESCRIPTORS + 12];
+        uint8_t salt[3];
+        int r;
+
+        (void)snprintf(unnamed, sizeof unnamed, OWN_DESCRIPTORS "/%d", fd);
+        do {
+                if (getrandom(salt, sizeof salt, 0) < 0)
+                        return -errno;
+                (void)snprintf(ret_temporary, PATH_MAX, "%s.%02x%02x%02x", target->path, salt[0], salt[1],
+                               salt[2]);
+                r = linkat(AT_FDCWD, unnamed, AT_FDCWD, ret_temporary, AT_SYMLINK_FOLLOW);
+        } while (r < 0 && errno == EEXIST);
+        return r < 0 ? -errno : 0;
+}
+
 static int write_renamed(const struct target *target, enum npy_elem elem, uint64_t rows, uint64_t cols,
                          const void *elements)
 {
         char temporary[PATH_MAX];
+        bool named;
         int fd, r;
 
-        (void)snprintf(temporary, sizeof temporary, "%s.XXXXXX", target->path);
-        fd = mkostemp(temporary, O_CLOEXEC);
+        fd = open_unnamed(target);
+        named = fd < 0;
+        if (named) {
+                (void)snprintf(temporary, sizeof temporary, "%s.XXXXXX", target->path);
+                fd = mkostemp(temporary, O_CLOEXEC);
+        }
         if (fd < 0)
                 return -errno;
         r = fchmod(fd, target->mode) < 0 ? -errno : 0;
-        if (r < 0)
-                (void)close(fd);
-        else
+        if (r == 0)
                 r = write_matrix(fd, elem, rows, cols, elements);
+        if (r == 0 && !named) {
+                r = link_unnamed(fd, target, temporary);
+                named = r == 0;
+        }
+        r = close_written(fd, r);
         if (r == 0 && rename(temporary, target->path) < 0)
                 r = -errno;
-        if (r < 0)
+        if (r < 0 && named)
                 (void)unlink(temporary);
         return r;
+}
+
+/* To a descriptor where it stands, or to what is no regular file. */
+static int write_directly(const struct target *target, enum npy_elem elem, uint64_t rows, uint64_t cols,
+                          const void *elements)
+{
+        int fd;
+
+        if (target->fd >= 0)
+                fd = fcntl(target->fd, F_DUPFD_CLOEXEC, 0);
+        else
+                fd = open(target->path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        return close_written(fd, write_matrix(fd, elem, rows, cols, elements));
 }
 
 static int refuse_target(char *ret_text, int r)
@@ -332,14 +454,12 @@ int npy_write(const char *path, enum npy_elem elem, uint64_t rows, uint64_t cols
               char *ret_text)
 {
         struct target target;
-        int fd, r;
+        int r;
 
         r = find_target(path, &target);
-        if (r == 0 && target.regular) {
+        if (r == 0 && target.regular)
                 r = write_renamed(&target, elem, rows, cols, elements);
-        } else if (r == 0) {
-                fd = open(path, O_WRONLY | O_CLOEXEC);
-                r = fd < 0 ? -errno : write_matrix(fd, elem, rows, cols, elements);
-        }
+        else if (r == 0)
+                r = write_directly(&target, elem, rows, cols, elements);
         return r == 0 ? 0 : refuse_target(ret_text, r);
 }

@@ -107,9 +107,12 @@ size_t npy_elem_bytes(enum npy_elem elem);
 int npy_check_target(const char *path, char *ret_text);
 
 /*
- * Writes a C-order matrix. A regular file, or a new one, is written under a temporary name in the same folder
- * and renamed when complete: `path` holds either what it held before or the whole matrix. Anything else that
- * exists (a pipe, a terminal) is written directly. Returns 0 or -errno with ret_text (NPY_TEXT_MAX bytes).
+ * Writes a C-order matrix. A regular file, or a new one, is written without a name in the same folder (where
+ * the file system has no such thing, under a temporary one) and put in place when complete: `path` holds
+ * either what it held before or the whole matrix. Links are followed and stay, also one whose target is still
+ * to be made. What else exists (a pipe, a terminal) is written directly, and so is a descriptor of the
+ * process itself (/dev/stdout, /dev/fd/N), whatever it leads to. Returns 0 or -errno with ret_text
+ * (NPY_TEXT_MAX bytes).
  */
 int npy_write(const char *path, enum npy_elem elem, uint64_t rows, uint64_t cols, const void *elements,
               char *ret_text);

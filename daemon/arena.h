@@ -39,18 +39,25 @@ struct arena {
         int fd;          /* owned */
         uint8_t *memory; /* owned mapping of the whole arena, read and write */
         uint64_t size_bytes;
-        struct quota_charge charge;
+        struct quota_charge charge, count_charge; /* QUOTA_BYTES, QUOTA_ARENAS */
         arena_gone_fn gone_fn; /* on the loop, once the pages are free and the charge is gone; or NULL */
         void *gone_userdata;
-        bool keeps_pages; /* at its end: it was not released, and the daemon is stopping */
+        bool is_punched; /* at its end: whether its pages are freed under clients that still map them */
+        bool is_shared;  /* handed out: a client may still map it when it ends */
         uv_work_t end_work;
 };
 
+/* Added to QUOTA_E_* where it is the number of arenas that is at its limit, and not their bytes. */
+enum { ARENA_E_COUNT = 16 };
+
 /*
  * Makes an arena of `size_bytes`, rounded up to whole pages, charged to `uid`; the caller gets the one reference.
- * Contents are zero. Returns 0, -errno, or QUOTA_E_*.
+ * Contents are zero. Returns 0, -errno, QUOTA_E_* or ARENA_E_COUNT + QUOTA_E_*.
  */
 int arena_new(struct arena_set *set, uid_t uid, uint64_t size_bytes, struct arena **ret_arena);
+
+/* Puts arena_new's result into words. Returns false. */
+bool arena_fault(const struct arena_set *set, uid_t uid, int r, struct fault *ret_fault);
 
 struct arena *arena_ref(struct arena *arena);
 

@@ -47,8 +47,10 @@ static int name_find(const char *const names[], const char *name)
 
 int config_init(struct config *config)
 {
+        const char *socket = getenv("NPUMM_SOCKET");
+
         *config = (struct config){
-                .socket_path = strdup(DAEMON_SOCKET_PATH),
+                .socket_path = strdup(socket && socket[0] ? socket : DAEMON_SOCKET_PATH),
                 .backend = strdup(DEFAULT_BACKEND),
                 .log_level = DEFAULT_LOG_LEVEL,
         };
@@ -270,7 +272,9 @@ void config_print(const struct config *config, FILE *to)
                     "first.\n"
                     "[" SECTION "]\n\n",
                     to);
-        (void)fprintf(to, "# socket: where clients connect, unless systemd passes a socket. Default: %s\n",
+        (void)fprintf(to,
+                      "# socket: where clients connect, unless systemd passes a socket or $NPUMM_SOCKET "
+                      "names one. Default: %s\n",
                       DAEMON_SOCKET_PATH);
         line_print(to, strcmp(config->socket_path, DAEMON_SOCKET_PATH) == 0, "socket", config->socket_path);
         (void)fprintf(to, "# backend: the device: auto, cpu, sim or xrt. Default: %s\n", DEFAULT_BACKEND);

@@ -35,6 +35,10 @@
           "arenas and inline operands of one user together")                                                 \
         X(bytes,                  "bytes",                  BYTES, 6 * GIB,  4 * KIB,  1024 * GIB,           \
           "the same of all users together; keep it below the service's MemoryMax")                           \
+        X(arenas_per_uid,         "arenas-per-uid",         PLAIN, 4096,     1,        1048576,              \
+          "arenas and inline jobs of one user together: each is a file descriptor")                          \
+        X(arenas,                 "arenas",                 PLAIN, 16384,    1,        1048576,              \
+          "the same of all users together; keep it below the service's LimitNOFILE")                         \
         X(jobs_per_connection,    "jobs-per-connection",    PLAIN, 256,      1,        65536,                \
           "jobs of one connection that are not done; announced to clients")                                  \
         X(jobs_per_uid,           "jobs-per-uid",           PLAIN, 1024,     1,        1048576,              \

@@ -6,10 +6,14 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define RX_PAYLOAD_BYTES 262144 /* of one recvmsg: about 50 us of copying, so that the loop is not held */
-#define TX_IOVECS        64
-#define TX_TURN_BYTES    4194304 /* of one flush; the socket's buffer is smaller, so it rarely decides */
-#define RX_FDS_MAX       4       /* enough to notice and close; the kernel closes the surplus */
+#define RX_PAYLOAD_BYTES   262144 /* of one recvmsg: about 50 us of copying, so that the loop is not held */
+#define RX_SCRATCH_BYTES   4096 /* of other bytes: some 50 small frames, so that a connection's turn is short */
+#define TURN_NS            2000000 /* for reading from all connections together; what is not read comes again */
+#define FDS_RETRY_MS       100
+#define TX_ITEM_COST_BYTES (sizeof(struct tx_item) + 32) /* and what the allocator adds */
+#define TX_IOVECS          64
+#define TX_TURN_BYTES      4194304 /* of one flush; the socket's buffer is smaller, so it rarely decides */
+#define RX_FDS_MAX         4       /* enough to notice and close; the kernel closes the surplus */
 
 /* One reply on its way: `head` is copied, the payload is sent from where it lies. */
 struct tx_item {
@@ -101,9 +105,13 @@ static void on_timer(uv_timer_t *timer)
 {
         struct connection *connection = container_of(timer, struct connection, timer);
         const uint64_t now = uv_now(connection->set->loop);
+        bool stalled;
 
         connection->armed_ms = 0;
-        if (is_stalled(connection, now)) {
+        stalled = is_stalled(connection, now);
+        if (connection->closing) /* by the try to send */
+                return;
+        if (stalled) {
                 if (connection->finishing) /* its last words found no ear */
                         connection_close(connection);
                 else
@@ -120,9 +128,11 @@ static void on_timer(uv_timer_t *timer)
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
+/* Small replies cost more than their bytes: 64 KiB of PING would otherwise leave seven times as much queued. */
 static bool above_high_water(const struct connection *connection)
 {
-        return connection->tx_bytes > connection->set->high_water_bytes;
+        return connection->tx_bytes + connection->tx_items * TX_ITEM_COST_BYTES >
+               connection->set->high_water_bytes;
 }
 
 static bool wants_input(const struct connection *connection)
@@ -223,6 +233,7 @@ static void receive(struct connection *connection)
         } ancillary;
         struct iovec iov[2];
         struct msghdr msg = {.msg_iov = iov, .msg_control = &ancillary, .msg_controllen = sizeof ancillary};
+        const bool is_discarding = decoder->payload_left > 0 && !connection->payload;
         size_t direct = 0;
         ssize_t n;
 
@@ -232,7 +243,8 @@ static void receive(struct connection *connection)
                 iov[msg.msg_iovlen++] = (struct iovec){connection->payload, direct};
         }
         if (direct == decoder->payload_left || direct == 0)
-                iov[msg.msg_iovlen++] = (struct iovec){set->scratch, sizeof set->scratch};
+                iov[msg.msg_iovlen++] =
+                        (struct iovec){set->scratch, is_discarding ? sizeof set->scratch : RX_SCRATCH_BYTES};
         n = recvmsg(connection->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n < 0) {
                 if (errno != EAGAIN && errno != EINTR)
@@ -294,6 +306,7 @@ static void sent(struct connection *connection, uint64_t n)
                 item->fd = -1; /* it went with the first byte */
                 if (item->sent == item_bytes(item)) {
                         TAILQ_REMOVE(&connection->tx, item, link);
+                        connection->tx_items--;
                         item_free(item);
                 }
         }
@@ -339,6 +352,13 @@ static void flush(struct connection *connection)
                         break;
                 sent(connection, (uint64_t)n);
                 turn_bytes += (uint64_t)n;
+        }
+        if (n ==
+            -ETOOMANYREFS) { /* fds that others have not taken yet: it passes, and is not this peer's fault */
+                connection->stall_deadline_ms = deadline_in(connection, FDS_RETRY_MS);
+                poll_update(connection, false);
+                timer_update(connection);
+                return;
         }
         if (n < 0 && n != -EAGAIN) {
                 if (connection->finishing)
@@ -390,6 +410,7 @@ void connection_send(struct connection *connection, const uint8_t *head, size_t 
                 item->payload = *payload;
         TAILQ_INSERT_TAIL(&connection->tx, item, link);
         connection->tx_bytes += item_bytes(item);
+        connection->tx_items++;
         mark_dirty(connection);
 }
 
@@ -403,9 +424,20 @@ static void on_flush(uv_prepare_t *prepare)
                 connection->is_dirty = false;
                 flush(connection);
         }
+        set->turn_start_ns = 0;
 }
 
 /* ---- life ---- */
+
+/* The poll is level-triggered: who is passed over now comes first in the next turn. */
+static bool turn_is_over(struct connection_set *set)
+{
+        const uint64_t now_ns = uv_hrtime();
+
+        if (set->turn_start_ns == 0)
+                set->turn_start_ns = now_ns;
+        return now_ns - set->turn_start_ns > TURN_NS;
+}
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
@@ -417,14 +449,14 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         }
         if (events & UV_WRITABLE)
                 mark_dirty(connection);
-        if ((events & UV_READABLE) && wants_input(connection)) {
+        if ((events & UV_READABLE) && wants_input(connection) && !turn_is_over(connection->set)) {
                 receive(connection);
                 timer_update(connection);
         }
 }
 
-int connection_set_open(struct connection_set *set, uv_loop_t *loop, const struct connection_times *times,
-                        uint64_t payload_bytes_max, uint64_t high_water_bytes)
+void connection_set_open(struct connection_set *set, uv_loop_t *loop, const struct connection_times *times,
+                         uint64_t payload_bytes_max, uint64_t high_water_bytes)
 {
         set->loop = loop;
         set->times = *times;
@@ -434,7 +466,6 @@ int connection_set_open(struct connection_set *set, uv_loop_t *loop, const struc
         (void)uv_prepare_init(loop, &set->flusher);
         (void)uv_prepare_start(&set->flusher, on_flush);
         uv_unref((uv_handle_t *)&set->flusher);
-        return 0;
 }
 
 void connection_set_close(struct connection_set *set)

@@ -65,11 +65,11 @@ struct connection_times {
 struct connection_set {
         uv_loop_t *loop;      /* borrowed: outlives all connections */
         uv_prepare_t flusher; /* flushes before each wait of the loop */
-        bool flusher_closed;
         struct connection_times times;
         uint64_t payload_bytes_max;
         uint64_t high_water_bytes;
         TAILQ_HEAD(, connection) dirty; /* have something queued in this turn */
+        uint64_t turn_start_ns;         /* when the first of them was read in this turn; 0: none yet */
         uint8_t scratch[65536];         /* receive buffer: frames are consumed within the call */
 };
 
@@ -83,17 +83,18 @@ struct connection {
         uv_poll_t poll;
         uv_timer_t timer; /* armed for the earliest of the three deadlines */
         unsigned n_open_handles;
-        int poll_events;  /* what `poll` watches for now */
-        bool is_dirty;    /* in connection_set::dirty */
-        bool reads;       /* false once last words are queued */
-        bool finishing;   /* close when the queue is empty */
-        bool closing;     /* handles are being closed; nothing else happens any more */
+        int poll_events; /* what `poll` watches for now */
+        bool is_dirty;   /* in connection_set::dirty */
+        bool reads;      /* false once last words are queued */
+        bool finishing;  /* close when the queue is empty */
+        bool closing;    /* handles are being closed; nothing else happens any more */
         uint64_t armed_ms;
         uint64_t hello_deadline_ms, frame_deadline_ms, stall_deadline_ms; /* loop time; 0: none */
         struct frame_decoder decoder;
-        uint8_t *payload; /* borrowed: where the next payload byte goes; NULL: discard */
-        TAILQ_HEAD(, tx_item) tx; /* owned */
-        uint64_t tx_bytes;        /* in `tx`, not yet sent */
+        uint8_t *payload;                   /* borrowed: where the next payload byte goes; NULL: discard */
+        TAILQ_HEAD(, tx_item) tx;           /* owned */
+        uint64_t tx_bytes;                  /* in `tx`, not yet sent */
+        uint64_t tx_items;                  /* in `tx` */
         TAILQ_ENTRY(connection) dirty_link; /* connection_set::dirty */
 };
 
@@ -106,9 +107,9 @@ struct connection_payload {
         void *owner;
 };
 
-/* Starts the flusher. Returns 0 or -errno. */
-int connection_set_open(struct connection_set *set, uv_loop_t *loop, const struct connection_times *times,
-                        uint64_t payload_bytes_max, uint64_t high_water_bytes);
+/* Starts the flusher. */
+void connection_set_open(struct connection_set *set, uv_loop_t *loop, const struct connection_times *times,
+                         uint64_t payload_bytes_max, uint64_t high_water_bytes);
 
 /* No connection may be left. Completes in the loop's next turns. */
 void connection_set_close(struct connection_set *set);

@@ -19,6 +19,8 @@
 #include "daemon/loop-meter.h"
 #include "daemon/version.h"
 
+#define DRAIN_AGAIN_MS 100
+
 enum daemon_state {
         DAEMON_SERVING = 0,
         DAEMON_DRAINING, /* jobs are ending */
@@ -45,6 +47,7 @@ struct daemon {
         struct connection_set connections;
         struct dispatch_context clients;
         struct listener listener;
+        bool listens; /* `listener` is open */
         uv_signal_t sigterm, sigint;
         uv_timer_t watchdog, drain;
 };
@@ -60,6 +63,9 @@ static void on_device_closed(void *userdata)
 static void finish(struct daemon *daemon)
 {
         daemon->state = DAEMON_CLOSING;
+        daemon->pipeline.device = NULL;
+        if (daemon->listens)
+                listener_close(&daemon->listener);
         if (daemon->device)
                 daemon->device->ops->close(daemon->device, on_device_closed, daemon);
         daemon->device = NULL;
@@ -83,6 +89,25 @@ static void on_client_gone(void *userdata)
                 finish(daemon);
 }
 
+/* Again and again once the time is over: a job may still arrive whole, and a client read its last words slowly. */
+static void on_drain_timeout(uv_timer_t *timer)
+{
+        struct daemon *daemon = container_of(timer, struct daemon, drain);
+
+        if (daemon->state == DAEMON_LEAVING) {
+                dispatch_close_all(&daemon->clients);
+                return;
+        }
+        log_warning("%zu jobs are not done in time (drain-timeout-ms = %" PRIu64 "); they are cancelled",
+                    daemon->pipeline.jobs_inside, daemon->config->drain_timeout_ms);
+        pipeline_cancel_all(&daemon->pipeline);
+}
+
+static void drain_start(struct daemon *daemon, uint64_t timeout_ms)
+{
+        (void)uv_timer_start(&daemon->drain, on_drain_timeout, timeout_ms, DRAIN_AGAIN_MS);
+}
+
 /* The last job has ended. */
 static void on_idle(void *userdata)
 {
@@ -90,18 +115,10 @@ static void on_idle(void *userdata)
 
         if (daemon->state == DAEMON_DRAINING) {
                 daemon->state = DAEMON_LEAVING;
+                drain_start(daemon, daemon->config->stall_timeout_ms);
                 dispatch_bye_all(&daemon->clients, STATUS_OK, "the daemon is stopping");
         }
         on_client_gone(daemon);
-}
-
-static void on_drain_timeout(uv_timer_t *timer)
-{
-        struct daemon *daemon = container_of(timer, struct daemon, drain);
-
-        log_warning("%zu jobs are not done after %" PRIu64 " ms (drain-timeout-ms); they are cancelled",
-                    daemon->pipeline.jobs_inside, daemon->config->drain_timeout_ms);
-        pipeline_cancel_all(&daemon->pipeline);
 }
 
 static void stop(struct daemon *daemon, const char *why)
@@ -118,7 +135,7 @@ static void stop(struct daemon *daemon, const char *why)
         daemon->sessions.stopping = true;
         daemon->arenas.stopping = true;
         listener_close(&daemon->listener);
-        (void)uv_timer_start(&daemon->drain, on_drain_timeout, daemon->config->drain_timeout_ms, 0);
+        drain_start(daemon, daemon->config->drain_timeout_ms);
         if (daemon->pipeline.jobs_inside == 0)
                 on_idle(daemon);
 }
@@ -247,12 +264,14 @@ static void stages_init(struct daemon *daemon)
                         {
                                 [QUOTA_CONNECTIONS] = config->connections_per_uid,
                                 [QUOTA_BYTES] = config->bytes_per_uid,
+                                [QUOTA_ARENAS] = config->arenas_per_uid,
                                 [QUOTA_JOBS] = config->jobs_per_uid,
                         },
                 .total =
                         {
                                 [QUOTA_CONNECTIONS] = config->connections,
                                 [QUOTA_BYTES] = config->bytes,
+                                [QUOTA_ARENAS] = config->arenas,
                                 [QUOTA_JOBS] = UINT64_MAX, /* bounded by connections and users */
                         },
         };
@@ -322,6 +341,7 @@ static int listen_and_watch(struct daemon *daemon)
                 log_error("%s", error);
                 return r;
         }
+        daemon->listens = true;
         if (sd_watchdog_enabled(0, &watchdog_us) > 0) /* the loop itself says that it lives */
                 (void)uv_timer_start(&daemon->watchdog, on_watchdog, 0, MAX(watchdog_us / 2000, 1));
         return 0;
@@ -342,6 +362,7 @@ int daemon_new(const struct config *config, struct daemon **ret_daemon)
         r = loop_meter_open(&daemon->meter, &daemon->loop, &daemon->stats.hold);
         assert(r == 0); /* fails only for an option that libuv does not know */
         raise_nofile();
+        (void)signal(SIGPIPE, SIG_IGN); /* a log that nobody reads any more is no reason to die */
         stages_init(daemon);
         handles_init(daemon);
         r = device_choose(daemon);

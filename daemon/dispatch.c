@@ -174,6 +174,12 @@ static void on_fault(void *userdata, int r, const struct frame_header *header)
 
         /* A client that closes or dies is no fault of anybody's: this is the ordinary end. */
         if (r < 0 || r == CONNECTION_E_EOF) {
+                if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+                        log_event(LOG_LEVEL_WARNING,
+                                  &(struct log_fields){.has_client = true,
+                                                       .uid = dispatch->peer.uid,
+                                                       .pid = dispatch->peer.pid},
+                                  "connection ended: %s", strerror(-r));
                 connection_close(&dispatch->connection);
                 return;
         }

@@ -11,6 +11,10 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+
 #define ACCEPTS_A_TURN 32 /* a storm of connections must not hold the loop */
 
 #define PATH_PRINT 120 /* of a path in a message: longer than any that can be bound */
@@ -65,7 +69,21 @@ static int lock_take(const char *path, int *ret_fd, char ret_error[LISTENER_ERRO
         return 0;
 }
 
-/* Under the lock: removes the socket that a dead daemon has left. */
+/* Somebody listens at `path`. A full backlog (EAGAIN) is somebody, too. */
+static bool is_served(const char *path)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        return fd >= 0 &&
+               (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 || errno != ECONNREFUSED);
+}
+
+/*
+ * Under the lock: removes the socket that a dead daemon has left. The lock tells of daemons like us; a socket of
+ * systemd's has none, so it is asked as well.
+ */
 static int stale_remove(const char *path, char ret_error[LISTENER_ERROR_MAX])
 {
         struct stat st;
@@ -77,6 +95,12 @@ static int stale_remove(const char *path, char ret_error[LISTENER_ERROR_MAX])
                                "%.*s exists and is not a socket; remove it or choose another --socket",
                                PATH_PRINT, path);
                 return -EEXIST;
+        }
+        if (is_served(path)) {
+                (void)snprintf(ret_error, LISTENER_ERROR_MAX,
+                               "somebody listens at %.*s; stop it or choose another --socket", PATH_PRINT,
+                               path);
+                return -EADDRINUSE;
         }
         (void)unlink(path);
         return 0;
@@ -96,8 +120,10 @@ static int path_bind(const char *path, int *ret_fd, char ret_error[LISTENER_ERRO
         mask = umask(0117); /* 0660: user and group may connect */
         r = bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
         (void)umask(mask);
-        if (r == 0 && listen(fd, SOMAXCONN) < 0)
+        if (r == 0 && listen(fd, SOMAXCONN) < 0) {
                 r = -errno;
+                (void)unlink(path);
+        }
         if (r < 0) {
                 (void)snprintf(ret_error, LISTENER_ERROR_MAX, "cannot listen at %.*s: %s", PATH_PRINT, path,
                                strerror(-r));
@@ -205,6 +231,10 @@ int listener_open(struct listener *listener, uv_loop_t *loop, const char *path,
         if (r < 0)
                 return r;
         listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        /* Where the kernel can, it refuses passed fds at the sender, on all connections made here: closing a stranger's
+           fd may sleep for as long as the stranger likes (a lingering socket, a FUSE file). Elsewhere they are closed
+           and end the connection. */
+        (void)setsockopt(listener->fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){0}, sizeof(int));
         r = uv_poll_init(loop, &listener->poll, listener->fd); /* makes it non-blocking, too */
         if (r < 0) {
                 release(listener);

@@ -2,16 +2,20 @@
 /* log.c - see log.h. */
 #include "daemon/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
 #define LINE_MAX_BYTES 512
 #define FIELD_MAX      5
+
+#define CLIENT_LINES_A_SECOND 20
 
 const char *const log_level_names[] = {"error", "warning", "info", "debug", NULL};
 
@@ -65,12 +69,44 @@ static bool journal_send(enum log_level level, const struct log_fields *about, c
         return sd_journal_sendv(fields, (int)n) == 0;
 }
 
+/* Clients can make us log; they must not be able to fill a disk with it, or to push our own lines out of the journal. */
+static bool within_budget(void)
+{
+        static struct {
+                time_t second;
+                unsigned lines;
+        } spent;
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec != spent.second) {
+                const unsigned left_out =
+                        spent.lines > CLIENT_LINES_A_SECOND ? spent.lines - CLIENT_LINES_A_SECOND : 0;
+
+                spent.second = now.tv_sec;
+                spent.lines = 0;
+                if (left_out > 0)
+                        log_warning("%u lines about clients were left out", left_out);
+        }
+        return ++spent.lines <= CLIENT_LINES_A_SECOND;
+}
+
+/* In one piece, or not at all: a reader of stderr that has stopped must not stop us. */
+static void stderr_write(const char *text, size_t n_bytes)
+{
+        struct pollfd pollfd = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+        if (poll(&pollfd, 1, 0) == 1 && (pollfd.revents & POLLOUT))
+                (void)!write(STDERR_FILENO, text, n_bytes);
+}
+
 void log_event(enum log_level level, const struct log_fields *fields, const char *format, ...)
 {
-        char line[LINE_MAX_BYTES];
+        char line[LINE_MAX_BYTES], text[LINE_MAX_BYTES + 128];
         va_list args;
+        int n;
 
-        if (level > log_state.level)
+        if (level > log_state.level || (fields && fields->has_client && !within_budget()))
                 return;
         va_start(args, format);
         (void)vsnprintf(line, sizeof line, format, args);
@@ -78,8 +114,9 @@ void log_event(enum log_level level, const struct log_fields *fields, const char
         if (log_state.to_journal && journal_send(level, fields, line))
                 return;
         if (fields && fields->has_client)
-                (void)fprintf(stderr, "npumatmuld: %s: %s (uid %u, pid %d)\n", log_level_names[level], line,
-                              fields->uid, fields->pid);
+                n = snprintf(text, sizeof text, "npumatmuld: %s: %s (uid %u, pid %d)\n",
+                             log_level_names[level], line, fields->uid, fields->pid);
         else
-                (void)fprintf(stderr, "npumatmuld: %s: %s\n", log_level_names[level], line);
+                n = snprintf(text, sizeof text, "npumatmuld: %s: %s\n", log_level_names[level], line);
+        stderr_write(text, MIN((size_t)n, sizeof text - 1));
 }

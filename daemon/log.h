@@ -5,9 +5,10 @@
  * Role:   the only caller of sd_journal. When stderr is the journal, lines carry the fields below; else they are
  *         plain lines with the level in front.
  * Thread: loop.
- * Owns:   the level, the one global of the daemon.
+ * Owns:   the level and the budget for lines that clients cause, the only globals of the daemon.
+ * Never:  blocks on a reader of stderr.
  *
- * Modules that log: main, daemon, listener, dispatch. The others say what they know in results.
+ * Modules that log: daemon, dispatch. The others say what they know in results.
  */
 #ifndef DAEMON_LOG_H
 #define DAEMON_LOG_H
@@ -35,6 +36,5 @@ void log_event(enum log_level level, const struct log_fields *fields, const char
 #define log_error(...)   log_event(LOG_LEVEL_ERROR, NULL, __VA_ARGS__)
 #define log_warning(...) log_event(LOG_LEVEL_WARNING, NULL, __VA_ARGS__)
 #define log_info(...)    log_event(LOG_LEVEL_INFO, NULL, __VA_ARGS__)
-#define log_debug(...)   log_event(LOG_LEVEL_DEBUG, NULL, __VA_ARGS__)
 
 #endif

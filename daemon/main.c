@@ -21,7 +21,8 @@ static const struct argp_option options[] = {
         {"backend", OPTION_BACKEND, "NAME", 0,
          "Device: auto, cpu, sim or xrt (default: auto, the NPU where one can be used, else the CPU)", 0},
         {"config", OPTION_CONFIG, "FILE", 0, "Read FILE, see npumatmuld.conf(5) (default: none)", 0},
-        {"check-config", OPTION_CHECK_CONFIG, NULL, 0, "Print the configuration that would be used, and exit", 0},
+        {"check-config", OPTION_CHECK_CONFIG, NULL, 0, "Print the configuration that would be used, and exit",
+         0},
         {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info or debug (default: info)", 0},
         {0},
 };
@@ -36,7 +37,8 @@ struct arguments {
         size_t n_settings;
 };
 
-static void setting_add(struct arguments *arguments, struct argp_state *state, const char *key, const char *value)
+static void setting_add(struct arguments *arguments, struct argp_state *state, const char *key,
+                        const char *value)
 {
         if (arguments->n_settings == ARRAY_SIZE(arguments->settings))
                 argp_error(state, "too many options");
@@ -110,6 +112,8 @@ int main(int argc, char **argv)
                 return r == 0 ? 0 : r > 0 ? 2 : 1;
         }
         log_init(config.log_level);
+        /* Arenas end on libuv's pool, and each may wait for a client that writes to it: four threads are soon busy. */
+        (void)setenv("UV_THREADPOOL_SIZE", "16", 0);
         r = daemon_new(&config, &daemon);
         if (r == 0)
                 r = daemon_run(daemon);

@@ -78,6 +78,7 @@ bool quota_fault(const struct quota *quota, uid_t uid, enum quota_kind kind, int
         static const char *const keys[] = {
                 [QUOTA_CONNECTIONS] = "connections",
                 [QUOTA_BYTES] = "bytes",
+                [QUOTA_ARENAS] = "arenas",
                 [QUOTA_JOBS] = "jobs",
         };
 

@@ -17,7 +17,8 @@
 
 enum quota_kind {
         QUOTA_CONNECTIONS = 0,
-        QUOTA_BYTES, /* arenas at their whole size, and staged inline operands */
+        QUOTA_BYTES,  /* arenas at their whole size, and staged inline operands */
+        QUOTA_ARENAS, /* the same by number: each is a file descriptor and a mapping */
         QUOTA_JOBS,  /* accepted and not done */
         QUOTA_KIND_MAX
 };

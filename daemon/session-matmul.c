@@ -88,7 +88,7 @@ static bool staging_make(const struct admission *admission, uint64_t *ret_c_offs
                 return true;
         r = arena_new(session->context->arenas, session->uid, size_bytes, &staging);
         if (r != 0)
-                return quota_fault(session->context->quota, session->uid, QUOTA_BYTES, r, admission->fault);
+                return arena_fault(session->context->arenas, session->uid, r, admission->fault);
         job_hold(admission->job, staging);
         admission->job->staging = staging;
         (void)arena_unref(staging); /* the job's reference is the one that counts */
@@ -151,7 +151,8 @@ static bool admit(const struct admission *admission)
 
 /* ---- the way out ---- */
 
-static void rows_send_inline(struct session *session, const struct job *job, uint64_t first_row, uint64_t rows)
+static void rows_send_inline(struct session *session, const struct job *job, uint64_t first_row,
+                             uint64_t rows)
 {
         const uint64_t row_bytes = job->product.n * output_elem_bytes(job->product.form);
         const uint64_t rows_a_piece = MAX(UINT64_C(1), ROWS_PAYLOAD_BYTES / row_bytes);

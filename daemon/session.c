@@ -39,20 +39,19 @@ void session_refuse(struct session *session, const struct request *request, cons
 static void hello(struct session *session, const struct request *request)
 {
         session->greeted = true;
-        session_reply(session,
-                      &(struct reply){
-                              .type = FRAME_WELCOME,
-                              .id = request->id,
-                              .welcome =
-                                      {
-                                              .version_minor = MIN(request->hello.version_minor,
-                                                                   (uint32_t)FRAME_VERSION_MINOR),
-                                              .features = 0,
-                                              .daemon_version = DAEMON_VERSION,
-                                              .backend = session->context->backend,
-                                              .limits = session->context->limits,
-                                      },
-                      });
+        session_reply(session, &(struct reply){
+                                       .type = FRAME_WELCOME,
+                                       .id = request->id,
+                                       .welcome =
+                                               {
+                                                       .version_minor = MIN(request->hello.version_minor,
+                                                                            (uint32_t)FRAME_VERSION_MINOR),
+                                                       .features = 0,
+                                                       .daemon_version = DAEMON_VERSION,
+                                                       .backend = session->context->backend,
+                                                       .limits = session->context->limits,
+                                               },
+                               });
 }
 
 static void status(struct session *session, const struct request *request)
@@ -80,14 +79,21 @@ static void ping(struct session *session, const struct request *request)
 
 /* ---- arenas ---- */
 
-struct arena *session_arena_find(const struct session *session, uint32_t id)
+static struct session_arena *handle_find(const struct session *session, uint32_t id)
 {
-        const struct session_arena *handle;
+        struct session_arena *handle;
 
         TAILQ_FOREACH(handle, &session->arenas, link)
                 if (handle->id == id && handle->arena)
-                        return handle->arena;
+                        return handle;
         return NULL;
+}
+
+struct arena *session_arena_find(const struct session *session, uint32_t id)
+{
+        const struct session_arena *handle = handle_find(session, id);
+
+        return handle ? handle->arena : NULL;
 }
 
 void session_arena_unref(void *arena)
@@ -125,7 +131,7 @@ static bool arena_admit(struct session *session, uint64_t size_bytes, struct are
         if (session->last_arena_id == UINT32_MAX)
                 return fault_set(fault, STATUS_BUSY, "the connection has used up its arena ids; reconnect");
         r = arena_new(session->context->arenas, session->uid, size_bytes, ret_arena);
-        return r == 0 || quota_fault(session->context->quota, session->uid, QUOTA_BYTES, r, fault);
+        return r == 0 || arena_fault(session->context->arenas, session->uid, r, fault);
 }
 
 static void arena_create(struct session *session, const struct request *request)
@@ -145,26 +151,24 @@ static void arena_create(struct session *session, const struct request *request)
         handle->id = ++session->last_arena_id;
         TAILQ_INSERT_TAIL(&session->arenas, handle, link);
         session->n_arenas++;
+        handle->arena->is_shared = true;
         hold.owner = arena_ref(handle->arena); /* its fd must live until it is out */
-        session->sink.send(session->sink.userdata,
-                           &(struct reply){
-                                   .type = FRAME_ARENA_CREATED,
-                                   .id = request->id,
-                                   .arena_created = {.arena = handle->id,
-                                                     .size_bytes = handle->arena->size_bytes},
-                           },
-                           &hold, handle->arena->fd);
+        session->sink.send(
+                session->sink.userdata,
+                &(struct reply){
+                        .type = FRAME_ARENA_CREATED,
+                        .id = request->id,
+                        .arena_created = {.arena = handle->id, .size_bytes = handle->arena->size_bytes},
+                },
+                &hold, handle->arena->fd);
 }
 
 static void arena_release(struct session *session, const struct request *request)
 {
         const uint32_t id = request->arena_release.arena;
-        struct session_arena *handle;
+        struct session_arena *handle = handle_find(session, id);
         struct fault fault;
 
-        TAILQ_FOREACH(handle, &session->arenas, link)
-                if (handle->id == id && handle->arena)
-                        break;
         if (!handle) {
                 fault_set(&fault, STATUS_NOT_FOUND, "arena %" PRIu32 " is not one of this connection's", id);
                 session_refuse(session, request, &fault);

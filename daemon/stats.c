@@ -67,7 +67,8 @@ char *stats_json(const struct stats *stats, const struct stats_now *now)
         bool ok = object != NULL;
 
         for (size_t i = 0; i < ARRAY_SIZE(counts) && ok; i++)
-                ok = json_object_set_new(object, counts[i].key, json_integer((json_int_t)counts[i].value)) == 0;
+                ok = json_object_set_new(object, counts[i].key, json_integer((json_int_t)counts[i].value)) ==
+                     0;
         if (ok)
                 text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
         json_decref(object);

@@ -14,8 +14,8 @@
 
 /*
  * What the first submission is predicted to cost. Measured on an AMD EPYC (Zen 4) guest with GCC 12: 0.10-0.13 ns
- * a multiply-add over eight shapes; a hand-over to the thread and back, about 20 us. The cost model corrects both
- * within ten submissions.
+ * a multiply-add over eight shapes; a hand-over to the thread and back, about 20 us, which is not in the times that
+ * batches report. The cost model corrects the slope.
  */
 #define CPU_SEED_FIXED_NS   20e3
 #define CPU_SEED_NS_PER_MAC 0.12

@@ -2,6 +2,12 @@
 /* output.c - see output.h. Compiled with -ffp-contract=off: each float step is rounded by itself. */
 #include "daemon/device/output.h"
 
+#include <float.h>
+
+/* What "the same bits everywhere" rests on besides. */
+static_assert(FLT_EVAL_METHOD == 0, "float expressions must be evaluated in float");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "elements in arenas are little-endian");
+
 #define TILE16_DEPTH 16 /* of the original kernel: one 16x16x16 tile a call */
 #define TILE16_SHIFT 7
 

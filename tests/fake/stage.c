@@ -7,8 +7,14 @@
 #define BOUND_NS UINT64_C(1000000000000)
 
 const struct quota_limits stage_quota_limits = {
-        .per_uid = {[QUOTA_CONNECTIONS] = 10, [QUOTA_BYTES] = 1 << 30, [QUOTA_JOBS] = 1000},
-        .total = {[QUOTA_CONNECTIONS] = 10, [QUOTA_BYTES] = 1 << 30, [QUOTA_JOBS] = 1000},
+        .per_uid = {[QUOTA_CONNECTIONS] = 10,
+                    [QUOTA_BYTES] = 1 << 30,
+                    [QUOTA_ARENAS] = 1000,
+                    [QUOTA_JOBS] = 1000},
+        .total = {[QUOTA_CONNECTIONS] = 10,
+                  [QUOTA_BYTES] = 1 << 30,
+                  [QUOTA_ARENAS] = 1000,
+                  [QUOTA_JOBS] = 1000},
 };
 
 const struct limits stage_limits = {

@@ -98,7 +98,7 @@ class Daemon:
     """
 
     def __init__(self, settings=None, *, path=None, before=None, command=(), env=None, nofile=LIMITS_WIDE,
-                 wait=True):
+                 wait=True, pass_fds=()):
         self._temporary = tempfile.TemporaryDirectory(prefix="npumm-test-")
         self.folder = pathlib.Path(self._temporary.name)
         self.path = path or str(self.folder / "sock")
@@ -117,7 +117,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 [*(word.replace("{path}", self.path) for word in command), daemon_program(),
                  f"--socket={self.path}", f"--config={config}"],
-                stdin=subprocess.DEVNULL, stderr=stderr,
+                stdin=subprocess.DEVNULL, stderr=stderr, pass_fds=pass_fds,
                 env={**os.environ, "NOTIFY_SOCKET": self.notify.path, **(env or {})},
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
         if wait:

@@ -54,6 +54,53 @@ class Cli(unittest.TestCase):
         np.testing.assert_array_equal(np.load(self.folder / "c.npy"),
                                       np.arange(12).reshape(3, 4) @ np.arange(20).reshape(4, 5))
 
+    def product(self, content):
+        """The file `content` holds a.npy times b.npy, and nothing behind it."""
+        stream = io.BytesIO(content)
+        np.testing.assert_array_equal(np.load(stream), np.arange(12).reshape(3, 4) @ np.arange(20).reshape(4, 5))
+        self.assertEqual(stream.read(), b"")
+
+    def test_a_descriptor_is_written_where_it_stands(self):
+        """Redirected to a file, /dev/stdout is that file as the shell opened it: not replaced, not truncated."""
+        path = self.folder / "redirected"
+        for name in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "stdout.link"):
+            with self.subTest(name=name), open(path, "w+b") as stream:
+                (self.folder / "stdout.link").unlink(missing_ok=True)
+                (self.folder / "stdout.link").symlink_to("/dev/stdout")
+                stream.write(b"before")
+                stream.flush()
+                run = subprocess.run([CLIENT, f"--socket={self.daemon.path}", "matmul", "a.npy", "b.npy", "-o", name],
+                                     cwd=self.folder, stdin=subprocess.DEVNULL, stdout=stream, check=False)
+                self.assertEqual(run.returncode, 0)
+                self.assertEqual(os.fstat(stream.fileno()).st_ino, path.stat().st_ino)
+                content = path.read_bytes()
+                self.assertEqual(content[:6], b"before")
+                self.product(content[6:])
+
+    def test_a_descriptor_that_cannot_be_written(self):
+        self.refused(1, "matmul", "a.npy", "b.npy", "-o", "/dev/fd/77", says=["/dev/fd/77", "Bad file descriptor"])
+
+    def test_links_stay(self):
+        (self.folder / "made-later").mkdir()
+        (self.folder / "relative").symlink_to("made-later/../made-later/link")
+        (self.folder / "made-later" / "link").symlink_to("relative.npy")
+        (self.folder / "absolute").symlink_to(self.folder / "made-later" / "absolute.npy")
+        for name in ("relative", "absolute", "relative"):  # the third time its target exists
+            with self.subTest(name=name):
+                run = self.run_client("matmul", "a.npy", "b.npy", "-o", name)
+                self.assertEqual((run.returncode, run.stderr), (0, ""))
+                self.assertTrue((self.folder / name).is_symlink())
+                target = self.folder / "made-later" / f"{name}.npy"
+                self.assertFalse(target.is_symlink())
+                self.product(target.read_bytes())
+        self.assertTrue((self.folder / "made-later" / "link").is_symlink())
+        self.assertEqual(sorted(os.listdir(self.folder / "made-later")), ["absolute.npy", "link", "relative.npy"])
+
+    def test_links_in_a_circle(self):
+        (self.folder / "round").symlink_to("about")
+        (self.folder / "about").symlink_to("round")
+        self.refused(1, "matmul", "a.npy", "b.npy", "-o", "round", says=["round", "symbolic links"])
+
     def test_socket_from_the_environment(self):
         run = self.run_client("ping", socket="", env={"NPUMM_SOCKET": self.daemon.path})
         self.assertEqual(run.returncode, 0, run)
@@ -101,7 +148,8 @@ class Cli(unittest.TestCase):
                           ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--output=int8", "--shift=32"],
                           ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--output=int8", "--shift=-1"],
                           ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--output=int8", "--shift=x"],
-                          ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--output=int8", "--rounding=up"]):
+                          ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--output=int8", "--rounding=up"],
+                          ["matmul", "a.npy", "b.npy", "-o", ""], ["matmul", "a.npy", "b.npy", "-o", "nodir/"]):
             with self.subTest(arguments=arguments):
                 self.refused(2, *arguments)
 
@@ -109,6 +157,9 @@ class Cli(unittest.TestCase):
 
     def test_missing_file(self):
         self.refused(2, "matmul", "nowhere.npy", "b.npy", "-o", "c.npy", says=["nowhere.npy", "No such file"])
+
+    def test_terminals_get_printable_ascii(self):
+        self.refused(2, "matmul", "a\x1b[2J\n\x7f\u00e9.npy", "b.npy", "-o", "c.npy", says=["a?[2J????.npy"])
 
     def test_shapes_that_do_not_fit(self):
         self.refused(2, "matmul", "a.npy", "a.npy", "-o", "c.npy", says=["4", "3"])
@@ -126,6 +177,9 @@ class Cli(unittest.TestCase):
         np.save(objects, np.array([[{}]], dtype=object), allow_pickle=True)
         structured = io.BytesIO()
         np.save(structured, np.zeros((4, 5), dtype=[("x", np.int8)]))
+        overflowing = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            overflowing, {"descr": "|i1", "fortran_order": False, "shape": (4294967296, 4294967296)})
 
         def other(array):
             stream = io.BytesIO()
@@ -133,22 +187,22 @@ class Cli(unittest.TestCase):
             return stream.getvalue()
 
         cases = {
-            "empty": (b"", []),
-            "not a npy": (b"hello, world, this is no array" * 9, []),
-            "header cut": (good[:40], []),
-            "data cut": (good[:-1], []),
-            "data too long": (good + b"x", []),
-            "version 9": (good[:6] + b"\x09" + good[7:], ["9"]),
-            "header length": (good[:8] + struct.pack("<H", 65535) + good[10:], []),
+            "empty": (b"", ["truncated", "0 bytes"]),
+            "not a npy": (b"hello, world, this is no array" * 9, ["not a .npy file"]),
+            "header cut": (good[:40], ["truncated", "header"]),
+            "data cut": (good[:-1], ["truncated", "19 of 20 bytes"]),
+            "data too long": (good + b"x", ["after its last element"]),
+            "version 9": (good[:6] + b"\x09" + good[7:], ["version 9.0"]),
+            "header length": (good[:8] + struct.pack("<H", 65535) + good[10:], ["truncated", "header"]),
             "uint8": (other(np.zeros((4, 5), dtype=np.uint8)), ["u1"]),
             "int16": (other(np.zeros((4, 5), dtype=np.int16)), ["i2"]),
             "float32": (other(np.zeros((4, 5), dtype=np.float32)), ["f4"]),
-            "one dimension": (other(np.zeros(20, dtype=np.int8)), []),
-            "three dimensions": (other(np.zeros((2, 2, 5), dtype=np.int8)), []),
-            "no elements": (other(np.zeros((4, 0), dtype=np.int8)), []),
-            "pickled objects": (objects.getvalue(), []),
-            "structured": (structured.getvalue(), []),
-            "shape overflows": (good.replace(b"(4, 5), }         ", b"(4294967296, 4294967296), }"[:18]), []),
+            "one dimension": (other(np.zeros(20, dtype=np.int8)), ["one dimension"]),
+            "three dimensions": (other(np.zeros((2, 2, 5), dtype=np.int8)), ["3 dimensions"]),
+            "no elements": (other(np.zeros((4, 0), dtype=np.int8)), ["dimension of 0"]),
+            "pickled objects": (objects.getvalue(), ["pickled"]),
+            "structured": (structured.getvalue(), ["structured"]),
+            "shape overflows": (overflowing.getvalue(), ["more elements than memory"]),
         }
         for name, (content, says) in cases.items():
             with self.subTest(file=name):
@@ -180,6 +234,17 @@ class Cli(unittest.TestCase):
             for way in ([], ["--inline"]):
                 self.refused(1, "matmul", "big.npy", "big.npy", "-o", "never.npy", *way, socket=small.path,
                              says=["bytes-per-uid"])
+
+    def test_what_the_library_would_say_to_programs(self):
+        """The command line has no NPUMM_MATMUL_INLINE and no npumm_info."""
+        np.save(self.folder / "big.npy", np.zeros((300, 300), dtype=np.int8))
+        for config, way, says in (({"inline-bytes": "64K"}, ["--inline"], "leave --inline out"),
+                                  ({"arena-bytes": "64K"}, [], "split the product")):
+            with self.subTest(config=config), harness.Daemon(config) as small:
+                run = self.run_client("matmul", "big.npy", "big.npy", "-o", "never.npy", *way, socket=small.path)
+                self.assertEqual((run.returncode, run.stderr.count("\n")), (1, 1), run)
+                self.assertIn(says, run.stderr)
+                self.assertNotIn("npumm_", run.stderr.lower())
 
     def test_output_that_cannot_be_written(self):
         self.refused(1, "matmul", "a.npy", "b.npy", "-o", "no-such-folder/c.npy", says=["no-such-folder"])

@@ -436,9 +436,7 @@ class ServiceManager(unittest.TestCase):
 
     def test_ready_watchdog_stopping(self):
         with Daemon(env={"WATCHDOG_USEC": "200000"}) as daemon:
-            since = time.monotonic()
             daemon.notify.wait("WATCHDOG=1", daemon.process, count=4)
-            self.assertLess(time.monotonic() - since, 20)
             daemon.terminate()
             daemon.notify.wait("STOPPING=1", daemon.process)
             daemon.expect_exit(0)

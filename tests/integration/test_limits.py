@@ -90,7 +90,6 @@ class Timeouts(unittest.TestCase):
                     break
                 client.send_raw(bytes([byte]))
             self.gone_in_time(client, since, "not finished")
-            self.assertLess(time.monotonic() - since, SHORT_MS / 1000 + harness.PATIENCE)
 
     def test_payload_unfinished(self):
         size = 1 << 20  # a second at this rate
@@ -216,6 +215,15 @@ class Quotas(unittest.TestCase):
             client.expect_error(client.send(wire.ARENA_CREATE, wire.number(1, PAGE)), wire.BUSY,
                                 "arenas-per-connection = 1")
             client.expect(wire.ARENA_RELEASED, client.arena_release(arena.handle))
+            client.arena_create(PAGE)
+
+    def test_arenas_per_uid(self):
+        """Each is a file descriptor, however small, and also while its ARENA_CREATED lies unread."""
+        with scene(arenas_per_uid=8, arenas_per_connection=100) as it:
+            client = it.offender()
+            arenas = [client.arena_create(PAGE) for _ in range(8 - it.status()["arenas"])]
+            client.expect_error(client.send(wire.ARENA_CREATE, wire.number(1, PAGE)), wire.BUSY, "arenas-per-uid = 8")
+            client.expect(wire.ARENA_RELEASED, client.arena_release(arenas[0].handle))
             client.arena_create(PAGE)
 
     def test_arena_bytes(self):

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -40,20 +41,26 @@ static void notify_open(struct daemon_process *process)
 
 static void ready_await(struct daemon_process *process)
 {
-        struct pollfd pollfd = {.fd = process->notify_fd, .events = POLLIN};
+        struct pollfd pollfds[] = {
+                {.fd = process->notify_fd, .events = POLLIN},
+                {.fd = (int)syscall(SYS_pidfd_open, process->pid, 0), .events = POLLIN},
+        };
         char text[1024];
         ssize_t n;
 
         for (;;) {
-                if (poll(&pollfd, 1, READY_TIMEOUT_MS) <= 0)
+                if (poll(pollfds, ARRAY_SIZE(pollfds), READY_TIMEOUT_MS) <= 0)
                         die(0, "the daemon has not said READY=1 within %d ms", READY_TIMEOUT_MS);
+                if (!(pollfds[0].revents & POLLIN))
+                        die(0, "the daemon has ended before it was ready");
                 n = recv(process->notify_fd, text, sizeof text - 1, 0);
                 if (n < 0)
                         die(errno, "notify socket");
                 text[n] = '\0';
                 if (strstr(text, "READY=1"))
-                        return;
+                        break;
         }
+        closep(&pollfds[1].fd);
 }
 
 static void config_write(const char *path, const char *lines)

@@ -2,9 +2,9 @@
 /*
  * rng.h - repeatable chance for tests.
  *
- * Role:   random numbers from one seed, which is printed at the start, so that what failed once can fail
- * again: NPUMM_TEST_SEED in the environment sets it; otherwise each run has another. Thread: any; one struct
- * belongs to one thread.
+ * Role:   random numbers from one seed, which is printed at the start, so that what failed once can fail again:
+ *         NPUMM_TEST_SEED in the environment sets it; otherwise each run has another.
+ * Thread: any; one struct belongs to one thread.
  */
 #ifndef TESTS_LIB_RNG_H
 #define TESTS_LIB_RNG_H

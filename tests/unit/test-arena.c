@@ -26,8 +26,10 @@ static struct rng rng;
 
 static void setup(void)
 {
-        const struct quota_limits limits = {.per_uid = {[QUOTA_BYTES] = BYTES_MAX},
-                                            .total = {[QUOTA_BYTES] = TOTAL_MAX}};
+        const struct quota_limits limits = {
+                .per_uid = {[QUOTA_BYTES] = BYTES_MAX, [QUOTA_ARENAS] = 1000},
+                .total = {[QUOTA_BYTES] = TOTAL_MAX, [QUOTA_ARENAS] = 1000},
+        };
 
         ck_assert_int_eq(sysconf(_SC_PAGESIZE), PAGE); /* the numbers above are written for it */
         ck_assert_int_eq(uv_loop_init(&loop), 0);
@@ -40,6 +42,7 @@ static void teardown(void)
         ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
         ck_assert_uint_eq(set.n_arenas, 0);
         ck_assert_uint_eq(quota.used[QUOTA_BYTES], 0);
+        ck_assert_uint_eq(quota.used[QUOTA_ARENAS], 0);
         quota_deinit(&quota);
         ck_assert_int_eq(uv_loop_close(&loop), 0);
 }
@@ -223,6 +226,7 @@ START_TEST(test_pages_go_under_a_foreign_mapping)
         ck_assert_int_ge(gone.fd, 0);
         foreign = mmap(NULL, SIZE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, gone.fd, 0);
         ck_assert_ptr_ne(foreign, MAP_FAILED);
+        arena->is_shared = true;
         rng_fill(&rng, arena->memory, SIZE_BYTES);
         ck_assert_mem_eq(foreign, arena->memory, SIZE_BYTES); /* it is the same memory */
         ck_assert_int_eq(fstat(gone.fd, &stat), 0);
@@ -255,6 +259,7 @@ START_TEST(test_stopping_leaves_pages_to_clients)
                 uint8_t *foreign = mmap(NULL, SIZE_BYTES, PROT_READ, MAP_SHARED, gone.fd, 0);
 
                 ck_assert_ptr_ne(foreign, MAP_FAILED);
+                arena->is_shared = true;
                 memset(arena->memory, 0x5a, SIZE_BYTES);
                 set.stopping = true;
                 if (is_released) {
@@ -269,6 +274,47 @@ START_TEST(test_stopping_leaves_pages_to_clients)
                 (void)munmap(foreign, SIZE_BYTES);
                 (void)close(gone.fd);
         }
+}
+END_TEST
+
+/* What no client has ever seen needs no punching, which waits for whoever writes to the memfd. */
+START_TEST(test_staging_is_not_punched)
+{
+        struct arena *arena = make(UID, SIZE_BYTES);
+        int fd = fcntl(arena->fd, F_DUPFD_CLOEXEC, 0);
+        uint8_t byte = 0;
+
+        memset(arena->memory, 0x5a, SIZE_BYTES);
+        (void)arena_unref(arena);
+        settle();
+        ck_assert_int_eq(pread(fd, &byte, 1, SIZE_BYTES - 1), 1);
+        ck_assert_uint_eq(byte, 0x5a);
+        (void)close(fd);
+}
+END_TEST
+
+/* However small, each arena is a file descriptor: their number has limits of its own, named in the refusal. */
+START_TEST(test_number_of_arenas)
+{
+        struct arena *arenas[2];
+        struct fault fault;
+
+        quota.limits.per_uid[QUOTA_ARENAS] = 1;
+        arenas[0] = make(UID, 1);
+        expect_refused(UID, 1, ARENA_E_COUNT + QUOTA_E_UID);
+        ck_assert(!arena_fault(&set, UID, ARENA_E_COUNT + QUOTA_E_UID, &fault));
+        ck_assert_ptr_nonnull(strstr(fault.text, "arenas-per-uid = 1"));
+        ck_assert_uint_eq(fault.status, STATUS_BUSY);
+        quota.limits.total[QUOTA_ARENAS] = 2;
+        arenas[1] = make(UID + 1, 1);
+        expect_refused(UID + 2, 1, ARENA_E_COUNT + QUOTA_E_TOTAL);
+        ck_assert(!arena_fault(&set, UID, ARENA_E_COUNT + QUOTA_E_TOTAL, &fault));
+        ck_assert_ptr_nonnull(strstr(fault.text, "limit arenas = 2"));
+        (void)arena_unref(arenas[0]);
+        settle();
+        arenas[0] = make(UID, 1);
+        (void)arena_unref(arenas[0]);
+        (void)arena_unref(arenas[1]);
 }
 END_TEST
 
@@ -311,6 +357,8 @@ int main(void)
         tcase_add_test(tcase, test_references);
         tcase_add_test(tcase, test_pages_go_under_a_foreign_mapping);
         tcase_add_test(tcase, test_stopping_leaves_pages_to_clients);
+        tcase_add_test(tcase, test_staging_is_not_punched);
+        tcase_add_test(tcase, test_number_of_arenas);
         tcase_add_test(tcase, test_many_ends_at_once);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);

@@ -87,6 +87,11 @@ static void smaller_arena(struct stub_daemon *stub, uint64_t id, uint64_t size_b
         say_created(stub, id, 4096, stub_memory(4096, STUB_SEALS));
 }
 
+static void half_a_page(struct stub_daemon *stub, uint64_t id, uint64_t size_bytes)
+{
+        say_created(stub, id, size_bytes + 100, stub_memory(size_bytes + 100, STUB_SEALS));
+}
+
 static void nobody_asked(struct stub_daemon *stub, uint64_t id, uint64_t size_bytes)
 {
         say_created(stub, id + 70, size_bytes, stub_memory(size_bytes, STUB_SEALS));
@@ -111,6 +116,7 @@ static const struct arena_lie {
         {smaller_file, "another size"},
         {no_memory_at_all, "not sealed"},
         {smaller_arena, "an arena of 4096 bytes"},
+        {half_a_page, "no number of pages"},
         {nobody_asked, "does not ask for it"},
         {error_with_descriptor, "a file descriptor that belongs to no reply"},
 };
@@ -143,6 +149,31 @@ START_TEST(test_false_arena)
 
         expect_no_room(&visit, 1000, NPUMM_STATUS_PROTOCOL, lies[_i].words);
         expect_gone(&visit);
+        visit_end(&visit);
+        ck_assert_int_eq(n_open_fds(), n_fds);
+}
+END_TEST
+
+/* Every arena has number 1. */
+static bool say_one_number(struct stub_daemon *stub)
+{
+        const uint64_t size_bytes = stub->frame.request.arena_create.size_bytes;
+
+        if (stub->frame.header.type != FRAME_ARENA_CREATE)
+                return false;
+        say_created(stub, stub->frame.header.request_id, size_bytes, stub_memory(size_bytes, STUB_SEALS));
+        return true;
+}
+
+START_TEST(test_number_used_twice)
+{
+        const int n_fds = n_open_fds();
+        struct visit visit = visit_begin(&(struct stub_options){.frame_fn = say_one_number});
+        int8_t *memory = alloc(&visit, 10 * MIB);
+
+        expect_no_room(&visit, 10 * MIB, NPUMM_STATUS_PROTOCOL, "number 1, which is taken");
+        expect_gone(&visit);
+        memset(memory, 1, 10 * MIB); /* stays mapped */
         visit_end(&visit);
         ck_assert_int_eq(n_open_fds(), n_fds);
 }
@@ -239,7 +270,10 @@ static void check_growth(const struct visit *visit, void *small[4], void **ret_b
                 ck_assert_uint_eq((uintptr_t)small[i] % 64, 0);
 }
 
-/* One empty arena is kept, the largest; the others go back. What was never handed out is left alone. */
+/*
+ * One empty arena is kept, the largest of at most 64 MiB; the others go back. What was never handed out is
+ * left alone.
+ */
 static void check_release(const struct visit *visit, void *small[4], void *big)
 {
         const struct stub_daemon *stub = visit->stub;
@@ -258,7 +292,7 @@ static void check_release(const struct visit *visit, void *small[4], void *big)
         npumm_free(visit->client, small[3]);
         ping(visit);
         ck_assert_uint_eq(stub->n_released, 3);
-        ck_assert_uint_eq(stub->arena_bytes, 200 * MIB);
+        ck_assert_uint_eq(stub->arena_bytes, 64 * MIB);
 }
 
 /* The empty arena goes back to make room; then an arena just large enough will do. */
@@ -306,7 +340,7 @@ START_TEST(test_as_many_arenas_as_allowed)
                 memory[i] = alloc(&visit, 100 * MIB);
         expect_no_room(&visit, 100 * MIB, NPUMM_STATUS_BUSY, "all 3 arenas");
         npumm_free(visit.client, memory[1]);
-        (void)alloc(&visit, 200 * MIB); /* the empty one makes room */
+        (void)alloc(&visit, 200 * MIB); /* once the empty one is gone */
         visit_end(&visit);
 }
 END_TEST
@@ -371,6 +405,7 @@ int main(void)
         TCase *tcase = tcase_create("arenas");
 
         tcase_add_loop_test(tcase, test_false_arena, 0, ARRAY_SIZE(lies));
+        tcase_add_test(tcase, test_number_used_twice);
         tcase_add_test(tcase, test_refused_arena);
         tcase_add_test(tcase, test_descriptor_with_pong);
         tcase_add_test(tcase, test_descriptor_after_an_arena);

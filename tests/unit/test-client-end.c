@@ -112,6 +112,96 @@ START_TEST(test_loss_in_a_blocking_call)
 }
 END_TEST
 
+/* ---- arenas are cleared after a connection ---- */
+
+static const struct ending {
+        bool has_bye;
+        enum status status; /* of BYE */
+        int result;         /* of a job whose DONE came before it */
+        const char *words;
+} endings[] = {
+        {true, STATUS_OK, 0, ""}, /* the daemon stops: nothing is cleared */
+        {true, STATUS_PROTOCOL, NPUMM_STATUS_PROTOCOL, "because"},
+        {false, STATUS_OK, -ECONNRESET, "closed the connection"},
+};
+
+#define PRODUCT 0x01010101 /* any element of it */
+
+/*
+ * Makes the one arena that is asked for, ends a job in it, and then ends the connection as the daemon does:
+ * the client reads of it all when the product is gone.
+ */
+static void clear_after_done(struct stub_daemon *stub)
+{
+        const struct ending *ending = stub->options.userdata;
+        struct reply created = {.type = FRAME_ARENA_CREATED, .arena_created.arena = 1};
+        const struct place *c = &stub->frame.request.matmul.c;
+        uint64_t size_bytes, id;
+        uint8_t product[SMALL_M * SMALL_N * sizeof(int32_t)];
+        ssize_t n;
+        int fd;
+
+        if (!stub_welcome(stub) || !stub_take(stub))
+                return;
+        assert(stub->frame.header.type == FRAME_ARENA_CREATE);
+        created.id = stub->frame.header.request_id;
+        created.arena_created.size_bytes = size_bytes = stub->frame.request.arena_create.size_bytes;
+        fd = stub_memory(size_bytes, STUB_SEALS);
+        stub_say_more(stub, &created, NULL, 0, fd);
+        if (!stub_take(stub))
+                return;
+        assert(stub->frame.header.type == FRAME_MATMUL && c->arena == 1);
+        id = stub->frame.header.request_id;
+        memset(product, 1, sizeof product);
+        n = pwrite(fd, product, sizeof product, (off_t)c->offset_bytes);
+        assert(n == (ssize_t)sizeof product);
+        stub_say_rows(stub, id, 0, SMALL_M, NULL, 0);
+        stub_say_outcome(stub, FRAME_DONE, id, STATUS_OK, "");
+        if (ending->has_bye)
+                stub_say_outcome(stub, FRAME_BYE, 0, ending->status, "because");
+        (void)shutdown(stub->fd, SHUT_RDWR);
+        if (!(ending->has_bye && ending->status == STATUS_OK) &&
+            fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)size_bytes) < 0)
+                assert(false);
+        (void)close(fd);
+        stub_await_go(stub);
+}
+
+/* Each ending with C in ordinary memory and in an arena: nobody gets zeros for a product. */
+START_TEST(test_product_is_cleared)
+{
+        const struct ending *ending = &endings[_i / 2];
+        const bool is_in_arena = _i % 2 == 1;
+        struct visit visit =
+                visit_begin(&(struct stub_options){.script = clear_after_done, .userdata = (void *)ending});
+        struct tally tally = {0};
+        struct small_job job;
+        void *memory;
+        int r;
+
+        small_job_init(&job, 0);
+        if (is_in_arena) {
+                ck_assert_int_eq(npumm_alloc(visit.client, sizeof job.c, &memory), 0);
+                job.matmul.c = memory;
+        }
+        ck_assert_int_eq(npumm_submit(visit.client, &job.matmul, tally_rows, tally_done, &tally, NULL), 0);
+        stub_await_rest(visit.stub);
+        while ((r = npumm_dispatch(visit.client, -1)) == 0)
+                ;
+        ck_assert_int_eq(r, ending->result == 0 ? -ECONNRESET : ending->result);
+        ck_assert_uint_eq(tally.n_done, 1);
+        ck_assert_int_eq(tally.result, ending->result);
+        expect_words(tally.text, ending->words);
+        ck_assert_uint_eq(tally.rows, ending->result == 0 ? SMALL_M : 0);
+        for (size_t i = 0; ending->result == 0 && i < (size_t)SMALL_M * SMALL_N; i++)
+                ck_assert_int_eq(((const int32_t *)job.matmul.c)[i], PRODUCT);
+        ck_assert_uint_eq(npumm_outstanding(visit.client), 0);
+        small_job_check_guards(&job);
+        stub_go(visit.stub);
+        visit_end(&visit);
+}
+END_TEST
+
 /* ---- the process forks ---- */
 
 static bool ignore_jobs(struct stub_daemon *stub)
@@ -198,6 +288,7 @@ int main(void)
 
         tcase_add_loop_test(tcase, test_bye, 0, ARRAY_SIZE(farewells));
         tcase_add_test(tcase, test_loss_in_a_blocking_call);
+        tcase_add_loop_test(tcase, test_product_is_cleared, 0, 2 * (int)ARRAY_SIZE(endings));
         tcase_add_test(tcase, test_child_closes);
         tcase_add_test(tcase, test_child_holds_the_socket);
         suite_add_tcase(suite, tcase);

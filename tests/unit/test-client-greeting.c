@@ -2,6 +2,7 @@
 /*
  * test-client-greeting.c - npumm_connect: nobody there, somebody else there, a daemon that does not want us.
  */
+#include <limits.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -121,6 +122,20 @@ START_TEST(test_options_that_make_no_sense)
         options = (struct npumm_connect_options){.size = sizeof options, .timeout_ms = -5};
         ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_STATUS_INVALID);
         expect_words(text, "timeout_ms is -5");
+        options = (struct npumm_connect_options){.size = sizeof options, .flags = 1};
+        ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_STATUS_INVALID);
+        expect_words(text, "flags are 0x1");
+}
+END_TEST
+
+START_TEST(test_any_result_has_words)
+{
+        const int results[] = {INT_MIN, -4095, -ENOENT, 0, NPUMM_STATUS_TOO_BIG, 4711, INT_MAX};
+
+        for (size_t i = 0; i < ARRAY_SIZE(results); i++)
+                ck_assert_str_ne(npumm_strerror(results[i]), "");
+        ck_assert_str_eq(npumm_strerror(INT_MIN), npumm_strerror(-4095));
+        ck_assert_str_ne(npumm_strerror(INT_MIN), npumm_strerror(-ENOENT));
 }
 END_TEST
 
@@ -283,6 +298,8 @@ START_TEST(test_welcome_is_kept)
         ck_assert_uint_eq(info->arena_bytes_max, limits.arena_bytes);
         ck_assert_uint_eq(info->uid_bytes_max, limits.uid_bytes);
         ck_assert_uint_eq(info->jobs_max, limits.jobs);
+        ck_assert_uint_eq(info->arenas_max, limits.arenas);
+        ck_assert_uint_eq(info->size, sizeof *info);
         visit_end(&visit);
 }
 END_TEST
@@ -297,6 +314,7 @@ int main(void)
         tcase_add_test(tcase, test_nobody_listens);
         tcase_add_test(tcase, test_full_backlog);
         tcase_add_test(tcase, test_options_that_make_no_sense);
+        tcase_add_test(tcase, test_any_result_has_words);
         tcase_add_loop_test(tcase, test_no_welcome, 0, ARRAY_SIZE(greetings));
         tcase_add_test(tcase, test_silence);
         tcase_add_test(tcase, test_welcome_is_safe_to_print);

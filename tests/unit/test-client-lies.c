@@ -26,7 +26,7 @@ struct said {
  * What is said of a job of 4 rows of 8 bytes each, inline. The job ends as PROTOCOL unless DONE came first.
  */
 static const struct lie {
-        struct said said[2];
+        struct said said[3];
         const char *words;
         int job_result;
 } lies[] = {
@@ -39,6 +39,12 @@ static const struct lie {
         {{ROWS(0, 2, 24)}, "2 rows with a payload of 24", NPUMM_STATUS_PROTOCOL},
         {{ROWS(0, 2, 0)}, "2 rows with a payload of 0", NPUMM_STATUS_PROTOCOL},
         {{ROWS(0, 3, 24), ROWS(0, 3, 24)}, "3 from 0 on, of 4 with 3 reported", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 2, 16), ROWS(0, 2, 16), DONE(OK)}, "2 from 0 on, of 4 with 2 rep", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(2, 2, 16), ROWS(1, 2, 16), DONE(OK)}, "2 from 1 on, of 4 with 2 rep", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 1, 8), ROWS(2, 2, 16), DONE(OK)}, "3 of 4 rows reported", NPUMM_STATUS_PROTOCOL},
+        {{ROWS(0, 1, 8), ROWS(3, 1, 8), ROWS(1, 3, 24)},
+         "3 from 1 on, of 4 with 2 rep",
+         NPUMM_STATUS_PROTOCOL},
         {{{FRAME_ROWS, 1, 0, 2, 16, STATUS_OK}}, "which is not running", NPUMM_STATUS_PROTOCOL},
         {{DONE(OK)}, "0 of 4 rows reported", NPUMM_STATUS_PROTOCOL},
         {{ROWS(0, 3, 24), DONE(OK)}, "3 of 4 rows reported", NPUMM_STATUS_PROTOCOL},
@@ -89,6 +95,44 @@ START_TEST(test_lie_about_a_job)
         ck_assert_int_eq(tally.result, lie->job_result);
         ck_assert_uint_eq(npumm_outstanding(visit.client), 0);
         small_job_check_guards(&job);
+        visit_end(&visit);
+}
+END_TEST
+
+/* The rows of a job in every order, one by one: each is told once, and the job ends well. */
+static bool tell_rows_in_order(struct stub_daemon *stub)
+{
+        static const uint8_t row[SMALL_N * sizeof(int32_t)];
+        const unsigned *order = stub->options.userdata;
+        const uint64_t id = stub->frame.header.request_id;
+
+        for (size_t i = 0; i < SMALL_M; i++)
+                stub_say_rows(stub, id, order[i], 1, row, sizeof row);
+        stub_say_outcome(stub, FRAME_DONE, id, STATUS_OK, "");
+        return true;
+}
+
+START_TEST(test_rows_in_any_order)
+{
+        unsigned order[SMALL_M], left = 0xf;
+        struct tally tally = {0};
+        struct small_job job;
+        struct visit visit;
+
+        for (unsigned i = 0, code = (unsigned)_i; i < SMALL_M; code /= SMALL_M - i, i++) {
+                unsigned row = 0, skip = code % (SMALL_M - i);
+
+                while ((left & 1u << row) == 0 || skip-- > 0)
+                        row++;
+                order[i] = row;
+                left &= ~(1u << row);
+        }
+        visit = visit_begin(&(struct stub_options){.frame_fn = tell_rows_in_order, .userdata = order});
+        small_job_init(&job, NPUMM_MATMUL_INLINE);
+        ck_assert_int_eq(npumm_submit(visit.client, &job.matmul, tally_rows, tally_done, &tally, NULL), 0);
+        tally_await(&tally, visit.client);
+        ck_assert_msg(tally.result == 0, "%d: %s", tally.result, tally.text);
+        ck_assert_uint_eq(tally.rows, SMALL_M);
         visit_end(&visit);
 }
 END_TEST
@@ -178,6 +222,7 @@ int main(void)
         TCase *tcase = tcase_create("lies");
 
         tcase_add_loop_test(tcase, test_lie_about_a_job, 0, ARRAY_SIZE(lies));
+        tcase_add_loop_test(tcase, test_rows_in_any_order, 0, 24);
         tcase_add_loop_test(tcase, test_status, 0, ARRAY_SIZE(answers));
         suite_add_tcase(suite, tcase);
         return suite_run(suite);
