@@ -32,7 +32,8 @@
  * be called.
  *
  * Versions. Library and daemon agree on a protocol version when they connect. Minor versions mix freely.
- * When major versions differ npumm_connect() returns NPUMM_STATUS_VERSION and its text names both; nothing was done.
+ * When major versions differ npumm_connect() returns NPUMM_STATUS_VERSION and its text names both; nothing
+ * was done.
  *
  * A lost connection. Every outstanding job ends once, with the reason: -ECONNRESET when the daemon stopped
  * or died, the errno of a failure on this side, or the status that the daemon gave as it hung up
@@ -224,8 +225,8 @@ int npumm_submit(struct npumm_client *client, const struct npumm_matmul *matmul,
                  npumm_done_fn done_fn, void *userdata, uint64_t *ret_job);
 
 /*
- * Asks the daemon to drop a job. The job still ends through done_fn, with NPUMM_STATUS_CANCELLED or, if it was
- * faster, with 0. Errors: NPUMM_STATUS_NOT_FOUND (no such job is outstanding).
+ * Asks the daemon to drop a job. The job still ends through done_fn, with NPUMM_STATUS_CANCELLED or, if it
+ * was faster, with 0. Errors: NPUMM_STATUS_NOT_FOUND (no such job is outstanding).
  */
 int npumm_cancel(struct npumm_client *client, uint64_t job);
 

@@ -69,7 +69,7 @@ static bool journal_send(enum log_level level, const struct log_fields *about, c
         return sd_journal_sendv(fields, (int)n) == 0;
 }
 
-/* Clients can make us log; they must not be able to fill a disk with it, or to push our own lines out of the journal. */
+/* Clients make us log: not so much that it fills a disk, or pushes our own lines out of the journal. */
 static bool within_budget(void)
 {
         static struct {

@@ -17,7 +17,8 @@
 struct reply_sink {
         /*
          * Sends a reply. `payload` (NULL: none) is consumed, whatever happens; `fd` (-1: none) is borrowed until
-         * the payload is released. Never fails as far as the caller is concerned: a peer that cannot be told is disconnected.
+         * the payload is released.
+         * Never fails as far as the caller is concerned: a peer that cannot be told is disconnected.
          */
         void (*send)(void *userdata, const struct reply *reply, const struct connection_payload *payload,
                      int fd);
