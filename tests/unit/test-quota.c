@@ -168,7 +168,7 @@ END_TEST
 /* Random charges of a few users against a model that adds them up anew each time. */
 START_TEST(test_random_charges)
 {
-        enum { USERS = 4, CHARGES = 12, PER_UID = 20, TOTAL = 50 };
+        enum { USERS = 4, CHARGES = 5 * QUOTA_KIND_MAX, PER_UID = 20, TOTAL = 50 };
         struct quota_charge charges[CHARGES] = {{0}};
         uid_t uids[CHARGES] = {0};
         size_t n_charged = 0, n_refused[QUOTA_E_TOTAL + 1] = {0};
