@@ -82,7 +82,8 @@ enum npumm_status {
         NPUMM_STATUS_PROTOCOL = 8,     /* one side broke the protocol; the connection is gone */
         NPUMM_STATUS_VERSION = 9,      /* the major protocol versions differ; the text names both */
         NPUMM_STATUS_TOO_BIG =
-                10, /* inline operands over the daemon's limit: leave NPUMM_MATMUL_INLINE out */
+                10,               /* inline operands over the daemon's limit: leave NPUMM_MATMUL_INLINE out */
+        NPUMM_STATUS_DENIED = 11, /* only root and the daemon's own user may do this */
 };
 
 /* Plain words for any result of this library: a status, a negative errno, or 0. Static storage. */

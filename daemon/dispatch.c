@@ -29,7 +29,8 @@ static const struct rule {
 } rules[] = {
         {FRAME_HELLO, false, true}, {FRAME_ARENA_CREATE, true, true}, {FRAME_ARENA_RELEASE, true, true},
         {FRAME_MATMUL, true, true}, {FRAME_CANCEL, true, false},      {FRAME_STATUS, true, true},
-        {FRAME_PING, true, true},
+        {FRAME_PING, true, true},   {FRAME_WEIGHTS_LOAD, true, true}, {FRAME_WEIGHTS_RELEASE, true, true},
+        {FRAME_SET, true, true},
 };
 
 static bool rule_check(struct dispatch *dispatch, const struct frame_header *header, struct fault *fault)
@@ -136,7 +137,7 @@ static void fault_describe(const struct dispatch *dispatch, int r, const struct 
                 break;
         case FRAME_E_NO_PAYLOAD:
                 fault_set(ret_fault, STATUS_PROTOCOL,
-                          "%s has a payload of %" PRIu64 " bytes; only MATMUL may have one",
+                          "%s has a payload of %" PRIu64 " bytes; only MATMUL and WEIGHTS_LOAD may have one",
                           frame_type_name(header->type), header->payload_bytes);
                 break;
         case FRAME_E_PAYLOAD:

@@ -203,6 +203,21 @@ static void cancel(struct session *session, const struct request *request)
                 pipeline_cancel(session->context->pipeline, job);
 }
 
+/* Until there is a store of weights and something to set: what a client is told where it finds none. */
+static void not_here(struct session *session, const struct request *request)
+{
+        struct fault fault;
+
+        if (request->type == FRAME_WEIGHTS_LOAD)
+                fault_set(&fault, STATUS_BUSY, "this daemon keeps no weights; send B with the job");
+        else if (request->type == FRAME_WEIGHTS_RELEASE)
+                fault_set(&fault, STATUS_NOT_FOUND, "weights %" PRIu64 " are not this connection's",
+                          request->weights_release.weights);
+        else
+                fault_set(&fault, STATUS_INVALID, "\"%s\" is not a setting of this daemon", request->set.key);
+        session_refuse(session, request, &fault);
+}
+
 void session_request(struct session *session, const struct request *request, uint64_t payload_bytes,
                      uint8_t **ret_payload)
 {
@@ -227,6 +242,11 @@ void session_request(struct session *session, const struct request *request, uin
                 break;
         case FRAME_PING:
                 ping(session, request);
+                break;
+        case FRAME_WEIGHTS_LOAD:
+        case FRAME_WEIGHTS_RELEASE:
+        case FRAME_SET:
+                not_here(session, request);
                 break;
         default:
                 assert(false && "a type that dispatch does not let through");

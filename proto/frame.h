@@ -27,7 +27,7 @@
 
 #define FRAME_MAGIC         "NPMM"
 #define FRAME_VERSION_MAJOR 1
-#define FRAME_VERSION_MINOR 0
+#define FRAME_VERSION_MINOR 1
 #define FRAME_HEADER_BYTES  32
 
 /* The largest message is below 1 KiB; the rest is room for fields that we do not know. */
@@ -36,22 +36,28 @@
 /* clang-format off */
 /*      name             wire  from the client?  may carry a payload? */
 #define FRAME_TABLE(X)                                                                                       \
-        X(HELLO,            1, true,  false)                                                                 \
-        X(ARENA_CREATE,     2, true,  false)                                                                 \
-        X(ARENA_RELEASE,    3, true,  false)                                                                 \
-        X(MATMUL,           4, true,  true)                                                                  \
-        X(CANCEL,           5, true,  false)                                                                 \
-        X(STATUS,           6, true,  false)                                                                 \
-        X(PING,             7, true,  false)                                                                 \
-        X(WELCOME,         65, false, false)                                                                 \
-        X(ARENA_CREATED,   66, false, false)                                                                 \
-        X(ARENA_RELEASED,  67, false, false)                                                                 \
-        X(ROWS,            68, false, true)                                                                  \
-        X(DONE,            69, false, false)                                                                 \
-        X(STATUS_REPORT,   70, false, true)                                                                  \
-        X(PONG,            71, false, false)                                                                 \
-        X(ERROR,           72, false, false)                                                                 \
-        X(BYE,             73, false, false)
+        X(HELLO,             1, true,  false)                                                                \
+        X(ARENA_CREATE,      2, true,  false)                                                                \
+        X(ARENA_RELEASE,     3, true,  false)                                                                \
+        X(MATMUL,            4, true,  true)                                                                 \
+        X(CANCEL,            5, true,  false)                                                                \
+        X(STATUS,            6, true,  false)                                                                \
+        X(PING,              7, true,  false)                                                                \
+        X(WEIGHTS_LOAD,      8, true,  true)                                                                 \
+        X(WEIGHTS_RELEASE,   9, true,  false)                                                                \
+        X(SET,              10, true,  false)                                                                \
+        X(WELCOME,          65, false, false)                                                                \
+        X(ARENA_CREATED,    66, false, false)                                                                \
+        X(ARENA_RELEASED,   67, false, false)                                                                \
+        X(ROWS,             68, false, true)                                                                 \
+        X(DONE,             69, false, false)                                                                \
+        X(STATUS_REPORT,    70, false, true)                                                                 \
+        X(PONG,             71, false, false)                                                                \
+        X(ERROR,            72, false, false)                                                                \
+        X(BYE,              73, false, false)                                                                \
+        X(WEIGHTS_LOADED,   74, false, false)                                                                \
+        X(WEIGHTS_RELEASED, 75, false, false)                                                                \
+        X(SET_DONE,         76, false, false)
 /* clang-format on */
 
 enum frame_type {
@@ -100,7 +106,7 @@ struct frame_decoder {
         struct frame_header header; /* valid from HEAD to END, and for the message of an error */
         uint8_t *control;           /* header.control_bytes long; valid from HEAD to END; points at one of: */
         uint8_t *control_owned;     /* owned, for large ones; else NULL */
-        uint8_t control_small[256]; /* enough for every request of version 1.0 without unknown fields */
+        uint8_t control_small[256]; /* enough for every request of version 1.1 without unknown fields */
         uint8_t header_bytes[FRAME_HEADER_BYTES];
         size_t header_have;
         size_t control_have;

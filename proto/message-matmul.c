@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * message-matmul.c - message_check_matmul: what can be said of a matmul's numbers by themselves.
+ * message-matmul.c - message_check_matmul and message_check_weights_load: what can be said of a matmul's
+ *                    numbers, and of those of weights, by themselves.
  *
- * Role:   dimensions, leading dimensions, sizes, alignment, overlap, output forms; all arithmetic on them is checked,
- *         here and nowhere else.
+ * Role:   dimensions, leading dimensions, sizes, alignment, overlap, output forms, classes, deadlines; all
+ *         arithmetic on them is checked, here and nowhere else.
  * Thread: any; pure.
  */
 #include "message.h"
@@ -15,7 +16,7 @@ size_t output_elem_bytes(enum output_form form)
         return form == OUTPUT_INT32 || form == OUTPUT_FLOAT32 ? 4 : 1;
 }
 
-/* One operand of the matmul being checked, in the words of its shape. */
+/* One operand of what is being checked, in the words of its shape. */
 struct extent {
         const char *name;
         struct place *place;
@@ -63,6 +64,16 @@ static bool inline_input_check(const struct extent *extent, uint64_t payload_byt
         return true;
 }
 
+/* A payload that nobody reads is a client's mistake: it meant to send something. */
+static bool payload_use_check(uint64_t payload_bytes, bool any_inline, struct fault *fault)
+{
+        if (payload_bytes > 0 && !any_inline)
+                return fault_set(fault, STATUS_INVALID,
+                                 "a payload of %" PRIu64 " bytes follows, but every operand lies in an arena",
+                                 payload_bytes);
+        return true;
+}
+
 static bool overlap_check(const struct extent *input, const struct place *c, struct fault *fault)
 {
         const struct place *place = input->place;
@@ -77,18 +88,54 @@ static bool overlap_check(const struct extent *input, const struct place *c, str
                          c->arena);
 }
 
-static bool dims_check(const struct request_matmul *matmul, struct fault *fault)
+static bool m_check(uint64_t m, struct fault *fault)
 {
-        if (matmul->m == 0 || matmul->m > MESSAGE_DIM_MAX)
-                return fault_set(fault, STATUS_INVALID, "M is %" PRIu64 "; it must be 1..%u", matmul->m,
+        if (m == 0 || m > MESSAGE_DIM_MAX)
+                return fault_set(fault, STATUS_INVALID, "M is %" PRIu64 "; it must be 1..%u", m,
                                  MESSAGE_DIM_MAX);
-        if (matmul->n == 0 || matmul->n > MESSAGE_DIM_MAX)
-                return fault_set(fault, STATUS_INVALID, "N is %" PRIu64 "; it must be 1..%u", matmul->n,
+        return true;
+}
+
+/* The dimensions of B, whether it comes with a job or stays. */
+static bool b_dims_check(uint64_t k, uint64_t n, struct fault *fault)
+{
+        if (n == 0 || n > MESSAGE_DIM_MAX)
+                return fault_set(fault, STATUS_INVALID, "N is %" PRIu64 "; it must be 1..%u", n,
                                  MESSAGE_DIM_MAX);
-        if (matmul->k == 0 || matmul->k > MESSAGE_K_MAX)
+        if (k == 0 || k > MESSAGE_K_MAX)
                 return fault_set(fault, STATUS_INVALID,
-                                 "K is %" PRIu64 "; it must be 1..%u, so that int32 cannot overflow",
-                                 matmul->k, MESSAGE_K_MAX);
+                                 "K is %" PRIu64 "; it must be 1..%u, so that int32 cannot overflow", k,
+                                 MESSAGE_K_MAX);
+        return true;
+}
+
+static struct extent b_extent(struct place *b, uint64_t k, uint64_t n, bool b_transposed)
+{
+        return (struct extent){"B", b, b_transposed ? n : k, b_transposed ? k : n, 1};
+}
+
+static bool weights_check(const struct request_matmul *matmul, struct fault *fault)
+{
+        if (!matmul->b_is_weights)
+                return true;
+        if (matmul->weights == 0)
+                return fault_set(fault, STATUS_INVALID, "weights is 0, which no handle ever is");
+        if (matmul->b_transposed)
+                return fault_set(fault, STATUS_INVALID,
+                                 "b_transposed belongs to an operand B: weights know how they were stored");
+        return true;
+}
+
+/* On what terms the job waits. */
+static bool terms_check(const struct request_matmul *matmul, struct fault *fault)
+{
+        if ((unsigned)matmul->class >= CLASS_MAX)
+                return fault_set(fault, STATUS_INVALID, "class %u is unknown; there are 0..%d",
+                                 (unsigned)matmul->class, CLASS_MAX - 1);
+        if (matmul->deadline_us > MESSAGE_DEADLINE_US_MAX)
+                return fault_set(fault, STATUS_INVALID,
+                                 "deadline_us is %" PRIu64 "; it must be at most %u, which is an hour, or 0",
+                                 matmul->deadline_us, MESSAGE_DEADLINE_US_MAX);
         return true;
 }
 
@@ -116,11 +163,10 @@ bool message_check_matmul(struct request_matmul *matmul, uint64_t payload_bytes,
 {
         const bool has_vectors = place_is_given(&matmul->row_scale) || place_is_given(&matmul->col_scale) ||
                                  place_is_given(&matmul->bias);
-        const uint64_t b_rows = matmul->b_transposed ? matmul->n : matmul->k;
-        const uint64_t b_cols = matmul->b_transposed ? matmul->k : matmul->n;
         const struct extent inputs[] = {
                 {"A", &matmul->a, matmul->m, matmul->k, 1},
-                {"B", matmul->b_is_weights ? NULL : &matmul->b, b_rows, b_cols, 1},
+                b_extent(matmul->b_is_weights ? NULL : &matmul->b, matmul->k, matmul->n,
+                         matmul->b_transposed),
                 {"row_scale", place_is_given(&matmul->row_scale) ? &matmul->row_scale : NULL, 1, matmul->m,
                  4},
                 {"col_scale", place_is_given(&matmul->col_scale) ? &matmul->col_scale : NULL, 1, matmul->n,
@@ -130,7 +176,9 @@ bool message_check_matmul(struct request_matmul *matmul, uint64_t payload_bytes,
         struct extent output = {"C", &matmul->c, matmul->m, matmul->n, 1};
         bool any_inline = false;
 
-        if (!dims_check(matmul, ret_fault) || !form_check(matmul, has_vectors, ret_fault))
+        if (!m_check(matmul->m, ret_fault) || !b_dims_check(matmul->k, matmul->n, ret_fault) ||
+            !form_check(matmul, has_vectors, ret_fault) || !weights_check(matmul, ret_fault) ||
+            !terms_check(matmul, ret_fault))
                 return false;
         output.elem_bytes = output_elem_bytes(matmul->form);
         if (!extent_check(&output, ret_fault))
@@ -148,9 +196,15 @@ bool message_check_matmul(struct request_matmul *matmul, uint64_t payload_bytes,
                         return false;
                 any_inline = any_inline || inputs[i].place->arena == 0;
         }
-        if (payload_bytes > 0 && !any_inline)
-                return fault_set(ret_fault, STATUS_INVALID,
-                                 "a payload of %" PRIu64 " bytes follows, but every operand lies in an arena",
-                                 payload_bytes);
-        return true;
+        return payload_use_check(payload_bytes, any_inline, ret_fault);
+}
+
+bool message_check_weights_load(struct request_weights_load *load, uint64_t payload_bytes,
+                                struct fault *ret_fault)
+{
+        const struct extent b = b_extent(&load->b, load->k, load->n, load->b_transposed);
+
+        return b_dims_check(load->k, load->n, ret_fault) && extent_check(&b, ret_fault) &&
+               inline_input_check(&b, payload_bytes, ret_fault) &&
+               payload_use_check(payload_bytes, load->b.arena == 0, ret_fault);
 }

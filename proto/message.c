@@ -17,9 +17,12 @@ static_assert((int)NPUMM__V1__OUTPUT__FLOAT32 == OUTPUT_FLOAT32, "output forms")
 static_assert((int)NPUMM__V1__OUTPUT__TILE16_SHIFT7 == OUTPUT_TILE16_SHIFT7, "output forms");
 static_assert((int)NPUMM__V1__ROUNDING__FLOOR == ROUNDING_FLOOR, "rounding");
 static_assert((int)NPUMM__V1__ROUNDING__NEAREST_EVEN == ROUNDING_NEAREST_EVEN, "rounding");
+static_assert((int)NPUMM__V1__CLASS__NORMAL == CLASS_NORMAL, "classes");
+static_assert((int)NPUMM__V1__CLASS__INTERACTIVE == CLASS_INTERACTIVE, "classes");
+static_assert((int)NPUMM__V1__CLASS__BULK == CLASS_BULK, "classes");
 
 /*
- * The budget of one unpacked message. Version 1.0's largest takes about 700 bytes; the rest lets a newer peer
+ * The budget of one unpacked message. Version 1.1's largest takes about 700 bytes; the rest lets a newer peer
  * send fields that we do not know. A message that wants more (64 KiB of empty unknown fields would take 4 MiB
  * on the heap) is refused.
  */
@@ -72,19 +75,26 @@ static void printable_copy(const char *from, char *to, size_t to_bytes)
         to[i] = '\0';
 }
 
+/* A string of a request. One that is too long is refused, not cut: the rest of it may have mattered. */
+static bool string_read(const char *name, const char *from, char *to, size_t to_bytes, struct fault *fault)
+{
+        if (strlen(from) >= to_bytes)
+                return fault_set(fault, STATUS_INVALID, "%s is %zu bytes long; it may have %zu", name,
+                                 strlen(from), to_bytes - 1);
+        printable_copy(from, to, to_bytes);
+        return true;
+}
+
 static bool hello_read(const void *message, uint64_t payload_bytes, struct request *request,
                        struct fault *fault)
 {
         const Npumm__V1__Hello *hello = message;
 
         (void)payload_bytes;
-        if (strlen(hello->client_name) > MESSAGE_CLIENT_NAME_MAX)
-                return fault_set(fault, STATUS_INVALID, "client_name is %zu bytes long; it may have %u",
-                                 strlen(hello->client_name), MESSAGE_CLIENT_NAME_MAX);
         request->hello.version_minor = hello->version_minor;
         request->hello.features = hello->features;
-        printable_copy(hello->client_name, request->hello.client_name, sizeof request->hello.client_name);
-        return true;
+        return string_read("client_name", hello->client_name, request->hello.client_name,
+                           sizeof request->hello.client_name, fault);
 }
 
 static bool arena_create_read(const void *message, uint64_t payload_bytes, struct request *request,
@@ -150,6 +160,9 @@ static bool matmul_read(const void *message, uint64_t payload_bytes, struct requ
                 .form = (enum output_form)from->output,
                 .shift = from->shift,
                 .rounding = (enum rounding)from->rounding,
+                .class = (enum job_class)from->class_,
+                .deadline_us = from->deadline_us,
+                .more = from->more,
         };
         switch (from->b_from_case) {
         case NPUMM__V1__MATMUL__B_FROM_B:
@@ -169,6 +182,45 @@ static bool matmul_read(const void *message, uint64_t payload_bytes, struct requ
                message_check_matmul(matmul, payload_bytes, fault);
 }
 
+static bool weights_load_read(const void *message, uint64_t payload_bytes, struct request *request,
+                              struct fault *fault)
+{
+        const Npumm__V1__WeightsLoad *load = message;
+
+        if (!load->b)
+                return fault_set(fault, STATUS_INVALID, "operand B is missing");
+        request->weights_load = (struct request_weights_load){
+                .k = load->k,
+                .n = load->n,
+                .b = place_of(load->b),
+                .b_transposed = load->b_transposed,
+        };
+        return message_check_weights_load(&request->weights_load, payload_bytes, fault);
+}
+
+static bool weights_release_read(const void *message, uint64_t payload_bytes, struct request *request,
+                                 struct fault *fault)
+{
+        const Npumm__V1__WeightsRelease *release = message;
+
+        (void)payload_bytes;
+        if (release->weights == 0)
+                return fault_set(fault, STATUS_INVALID, "weights is 0, which no handle ever is");
+        request->weights_release.weights = release->weights;
+        return true;
+}
+
+static bool set_read(const void *message, uint64_t payload_bytes, struct request *request,
+                     struct fault *fault)
+{
+        const Npumm__V1__Set *set = message;
+        struct request_set *to = &request->set;
+
+        (void)payload_bytes;
+        return string_read("key", set->key, to->key, sizeof to->key, fault) &&
+               string_read("value", set->value, to->value, sizeof to->value, fault);
+}
+
 typedef bool (*request_read_fn)(const void *message, uint64_t payload_bytes, struct request *request,
                                 struct fault *fault);
 
@@ -185,6 +237,9 @@ static const struct request_kind {
         {FRAME_CANCEL, NULL, NULL},
         {FRAME_STATUS, NULL, NULL},
         {FRAME_PING, NULL, NULL},
+        {FRAME_WEIGHTS_LOAD, &npumm__v1__weights_load__descriptor, weights_load_read},
+        {FRAME_WEIGHTS_RELEASE, &npumm__v1__weights_release__descriptor, weights_release_read},
+        {FRAME_SET, &npumm__v1__set__descriptor, set_read},
 };
 
 bool message_read_request(const struct frame_header *header, const uint8_t *control,
@@ -259,7 +314,33 @@ static size_t matmul_write(const struct request_matmul *matmul, uint8_t *ret_con
         to.row_scale = vector_write(&matmul->row_scale, &row_scale);
         to.col_scale = vector_write(&matmul->col_scale, &col_scale);
         to.bias = vector_write(&matmul->bias, &bias);
+        to.class_ = (Npumm__V1__Class)matmul->class;
+        to.deadline_us = matmul->deadline_us;
+        to.more = matmul->more;
         return npumm__v1__matmul__pack(&to, ret_control);
+}
+
+static size_t weights_load_write(const struct request_weights_load *load, uint8_t *ret_control)
+{
+        Npumm__V1__WeightsLoad to = NPUMM__V1__WEIGHTS_LOAD__INIT;
+        Npumm__V1__Operand b;
+
+        place_write(&load->b, &b);
+        to.k = load->k;
+        to.n = load->n;
+        to.b = &b;
+        to.b_transposed = load->b_transposed;
+        return npumm__v1__weights_load__pack(&to, ret_control);
+}
+
+static size_t set_write(const struct request_set *set, uint8_t *ret_control)
+{
+        Npumm__V1__Set to = NPUMM__V1__SET__INIT;
+        struct request_set copy = *set; /* protobuf-c's strings are not const */
+
+        to.key = copy.key;
+        to.value = copy.value;
+        return npumm__v1__set__pack(&to, ret_control);
 }
 
 size_t message_write_request(const struct request *request, uint8_t ret_control[MESSAGE_WRITE_MAX])
@@ -289,6 +370,16 @@ size_t message_write_request(const struct request *request, uint8_t ret_control[
         }
         case FRAME_MATMUL:
                 return matmul_write(&request->matmul, ret_control);
+        case FRAME_WEIGHTS_LOAD:
+                return weights_load_write(&request->weights_load, ret_control);
+        case FRAME_WEIGHTS_RELEASE: {
+                Npumm__V1__WeightsRelease to = NPUMM__V1__WEIGHTS_RELEASE__INIT;
+
+                to.weights = request->weights_release.weights;
+                return npumm__v1__weights_release__pack(&to, ret_control);
+        }
+        case FRAME_SET:
+                return set_write(&request->set, ret_control);
         default:
                 return 0;
         }
@@ -336,6 +427,19 @@ static bool arena_created_read(const void *message, struct message_text *text, s
         return created->arena != 0 && created->size_bytes != 0;
 }
 
+static bool weights_loaded_read(const void *message, struct message_text *text, struct reply *reply)
+{
+        const Npumm__V1__WeightsLoaded *loaded = message;
+
+        (void)text;
+        reply->weights_loaded = (struct reply_weights_loaded){
+                .weights = loaded->weights,
+                .charged_bytes = loaded->charged_bytes,
+                .shared = loaded->shared,
+        };
+        return loaded->weights != 0;
+}
+
 static bool rows_read(const void *message, struct message_text *text, struct reply *reply)
 {
         const Npumm__V1__Rows *rows = message;
@@ -372,6 +476,9 @@ static const struct reply_kind {
         {FRAME_PONG, NULL, NULL},
         {FRAME_ERROR, &npumm__v1__outcome__descriptor, outcome_read},
         {FRAME_BYE, &npumm__v1__outcome__descriptor, outcome_read},
+        {FRAME_WEIGHTS_LOADED, &npumm__v1__weights_loaded__descriptor, weights_loaded_read},
+        {FRAME_WEIGHTS_RELEASED, NULL, NULL},
+        {FRAME_SET_DONE, NULL, NULL},
 };
 
 bool message_read_reply(const struct frame_header *header, const uint8_t *control, struct message_text *text,
@@ -436,6 +543,14 @@ size_t message_write_reply(const struct reply *reply, uint8_t ret_control[MESSAG
                 to.arena = reply->arena_created.arena;
                 to.size_bytes = reply->arena_created.size_bytes;
                 return npumm__v1__arena_created__pack(&to, ret_control);
+        }
+        case FRAME_WEIGHTS_LOADED: {
+                Npumm__V1__WeightsLoaded to = NPUMM__V1__WEIGHTS_LOADED__INIT;
+
+                to.weights = reply->weights_loaded.weights;
+                to.charged_bytes = reply->weights_loaded.charged_bytes;
+                to.shared = reply->weights_loaded.shared;
+                return npumm__v1__weights_loaded__pack(&to, ret_control);
         }
         case FRAME_ROWS: {
                 Npumm__V1__Rows to = NPUMM__V1__ROWS__INIT;

@@ -3,7 +3,7 @@
  * message.h - what the two sides say to each other, as plain C structs.
  *
  * Role:   protobuf <-> struct request and struct reply, and every check of a request that needs no state:
- *         dimensions, leading dimensions, sizes, alignment, overlap, output forms.
+ *         dimensions, leading dimensions, sizes, alignment, overlap, output forms, classes, deadlines.
  * In:     a frame's type, request id, control part and payload length.
  * Out:    structs whose numbers can be trusted: all sizes below have been through checked arithmetic.
  * Thread: any.
@@ -20,11 +20,16 @@
 #define MESSAGE_K_MAX           131071u     /* 131,071 * 128 * 128 < 2^31: int32 cannot overflow */
 #define MESSAGE_DIM_MAX         0x7fffffffu /* M and N: keeps every product of two in 64 bits */
 #define MESSAGE_SHIFT_MAX       31u
+#define MESSAGE_DEADLINE_US_MAX 3600000000u /* an hour: whoever can wait longer has no deadline */
 #define MESSAGE_CLIENT_NAME_MAX 64u
+#define MESSAGE_KEY_MAX         32u
+#define MESSAGE_VALUE_MAX       64u
 
 enum output_form { OUTPUT_INT32 = 0, OUTPUT_INT8, OUTPUT_FLOAT32, OUTPUT_TILE16_SHIFT7, OUTPUT_MAX };
 
 enum rounding { ROUNDING_FLOOR = 0, ROUNDING_NEAREST_EVEN, ROUNDING_MAX };
+
+enum job_class { CLASS_NORMAL = 0, CLASS_INTERACTIVE, CLASS_BULK, CLASS_MAX };
 
 /* Bytes of one element of C. */
 size_t output_elem_bytes(enum output_form form);
@@ -62,14 +67,34 @@ struct request_matmul {
         uint64_t m, k, n;
         struct place a;
         bool b_is_weights;
-        uint64_t weights; /* b_is_weights */
-        struct place b;   /* !b_is_weights */
-        bool b_transposed;
+        uint64_t weights;  /* b_is_weights; never 0 */
+        struct place b;    /* !b_is_weights */
+        bool b_transposed; /* !b_is_weights */
         struct place c;
         enum output_form form;
         uint32_t shift;
         enum rounding rounding;
         struct place row_scale, col_scale, bias; /* extent_bytes 0 where absent */
+        enum job_class class;
+        uint64_t deadline_us; /* from when the whole request is there; 0: none */
+        bool more;            /* another job of the same group follows */
+};
+
+/* B to be kept: int8, K x N, or stored N x K. */
+struct request_weights_load {
+        uint64_t k, n;
+        struct place b;
+        bool b_transposed;
+};
+
+struct request_weights_release {
+        uint64_t weights;
+};
+
+/* Both are printable ASCII; anything else has become '?'. */
+struct request_set {
+        char key[MESSAGE_KEY_MAX + 1];
+        char value[MESSAGE_VALUE_MAX + 1];
 };
 
 struct request {
@@ -80,6 +105,9 @@ struct request {
                 struct request_arena_create arena_create;
                 struct request_arena_release arena_release;
                 struct request_matmul matmul;
+                struct request_weights_load weights_load;
+                struct request_weights_release weights_release;
+                struct request_set set;
         };
 };
 
@@ -105,6 +133,12 @@ struct reply_arena_created {
         uint64_t size_bytes;
 };
 
+struct reply_weights_loaded {
+        uint64_t weights;       /* never 0 */
+        uint64_t charged_bytes; /* 0 where an equal copy was there */
+        bool shared;            /* an equal copy was there */
+};
+
 struct reply_rows {
         uint64_t first_row, rows;
 };
@@ -121,6 +155,7 @@ struct reply {
         union {
                 struct reply_welcome welcome;
                 struct reply_arena_created arena_created;
+                struct reply_weights_loaded weights_loaded;
                 struct reply_rows rows;
                 struct reply_outcome outcome; /* DONE, ERROR, BYE */
         };
@@ -146,6 +181,10 @@ bool message_read_request(const struct frame_header *header, const uint8_t *cont
  * `payload_bytes` is the length of the payload that inline inputs lie in.
  */
 bool message_check_matmul(struct request_matmul *matmul, uint64_t payload_bytes, struct fault *ret_fault);
+
+/* The same for weights to be loaded. */
+bool message_check_weights_load(struct request_weights_load *load, uint64_t payload_bytes,
+                                struct fault *ret_fault);
 
 /* Reads a reply; unknown status values become STATUS_MAX. False: not a message of this type. */
 bool message_read_reply(const struct frame_header *header, const uint8_t *control, struct message_text *text,

@@ -23,7 +23,8 @@
         X(INTERNAL,       7, "the daemon failed")                                                            \
         X(PROTOCOL,       8, "the peer broke the protocol")                                                  \
         X(VERSION,        9, "the two sides speak different protocol versions")                              \
-        X(TOO_BIG,       10, "a frame is larger than announced limits allow")
+        X(TOO_BIG,       10, "a frame is larger than announced limits allow")                                \
+        X(DENIED,        11, "only root and the daemon's own user may do this")
 
 enum status {
 #define X(name, value, text) STATUS_##name = value,

@@ -52,8 +52,8 @@ static uint64_t field(const uint8_t *header, unsigned offset, unsigned n_bytes)
 static int straight_header(const uint8_t *header, bool from_client)
 {
         const uint64_t type = field(header, 6, 2);
-        const bool known = from_client ? type >= 1 && type <= 7 : type >= 65 && type <= 73;
-        const bool has_payload = type == 4 || type == 68 || type == 70;
+        const bool known = from_client ? type >= 1 && type <= 10 : type >= 65 && type <= 76;
+        const bool has_payload = type == 4 || type == 8 || type == 68 || type == 70;
 
         if (header[0] != 'N' || header[1] != 'P' || header[2] != 'M' || header[3] != 'M')
                 return FRAME_E_MAGIC;

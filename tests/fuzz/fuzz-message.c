@@ -84,6 +84,10 @@ static bool is_right(const struct request_matmul *m, uint64_t payload_bytes)
                 return false;
         if (!float32 && (m->row_scale.extent_bytes || m->col_scale.extent_bytes || m->bias.extent_bytes))
                 return false;
+        if (m->b_is_weights && (m->weights == 0 || m->b_transposed))
+                return false;
+        if ((unsigned)m->class > 2 || m->deadline_us > 3600000000)
+                return false;
         if (!range_of(&m->c, m->m, m->n, elem_bytes, &c_begin, &c_end))
                 return false;
         if (m->c.arena == 0 && (c_begin != 0 || (m->c.ld_elems != 0 && m->c.ld_elems != m->n)))
@@ -135,7 +139,8 @@ static bool matmul_equal(const struct request_matmul *a, const struct request_ma
                a->b_transposed == b->b_transposed && place_equal(&a->c, &b->c) && a->form == b->form &&
                a->shift == b->shift && a->rounding == b->rounding &&
                place_equal(&a->row_scale, &b->row_scale) && place_equal(&a->col_scale, &b->col_scale) &&
-               place_equal(&a->bias, &b->bias);
+               place_equal(&a->bias, &b->bias) && a->class == b->class && a->deadline_us == b->deadline_us &&
+               a->more == b->more;
 }
 
 static bool request_equal(const struct request *a, const struct request *b)
@@ -287,7 +292,7 @@ static void matmul_change(struct request_matmul *m, uint64_t *payload_bytes, con
                           size_t *size)
 {
         struct place *const places[] = {&m->a, &m->b, &m->c, &m->row_scale, &m->col_scale, &m->bias};
-        const uint64_t which = take(data, size, 1) % 20;
+        const uint64_t which = take(data, size, 1) % 24;
 
         switch (which) {
         case 0:
@@ -313,12 +318,19 @@ static void matmul_change(struct request_matmul *m, uint64_t *payload_bytes, con
                 break;
         case 7:
                 m->b_is_weights = !m->b_is_weights;
+                m->weights = take(data, size, 1) % 4;
                 break;
         case 8:
                 *payload_bytes = change(*payload_bytes, data, size);
                 break;
         case 9:
                 places[3 + take(data, size, 1) % 3]->extent_bytes ^= 1; /* given or not */
+                break;
+        case 10:
+                m->class = (enum job_class)(take(data, size, 1) % 4);
+                break;
+        case 11:
+                m->deadline_us = change(m->deadline_us, data, size);
                 break;
         default:
                 place_change(places[which % 6], data, size);

@@ -15,12 +15,16 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 README = HERE.parent.parent / "proto" / "README.md"
 
-HELLO, ARENA_CREATE, ARENA_RELEASE, MATMUL, CANCEL, STATUS, PING = 1, 2, 3, 4, 5, 6, 7
-WELCOME, ARENA_CREATED, ARENA_RELEASED, ROWS, DONE, STATUS_REPORT, PONG, ERROR, BYE = range(65, 74)
+(HELLO, ARENA_CREATE, ARENA_RELEASE, MATMUL, CANCEL, STATUS, PING, WEIGHTS_LOAD, WEIGHTS_RELEASE,
+ SET) = range(1, 11)
+(WELCOME, ARENA_CREATED, ARENA_RELEASED, ROWS, DONE, STATUS_REPORT, PONG, ERROR, BYE, WEIGHTS_LOADED,
+ WEIGHTS_RELEASED, SET_DONE) = range(65, 77)
 NAMES = {HELLO: "HELLO", ARENA_CREATE: "ARENA_CREATE", ARENA_RELEASE: "ARENA_RELEASE", MATMUL: "MATMUL",
-         CANCEL: "CANCEL", STATUS: "STATUS", PING: "PING", WELCOME: "WELCOME", ARENA_CREATED: "ARENA_CREATED",
+         CANCEL: "CANCEL", STATUS: "STATUS", PING: "PING", WEIGHTS_LOAD: "WEIGHTS_LOAD",
+         WEIGHTS_RELEASE: "WEIGHTS_RELEASE", SET: "SET", WELCOME: "WELCOME", ARENA_CREATED: "ARENA_CREATED",
          ARENA_RELEASED: "ARENA_RELEASED", ROWS: "ROWS", DONE: "DONE", STATUS_REPORT: "STATUS_REPORT",
-         PONG: "PONG", ERROR: "ERROR", BYE: "BYE"}
+         PONG: "PONG", ERROR: "ERROR", BYE: "BYE", WEIGHTS_LOADED: "WEIGHTS_LOADED",
+         WEIGHTS_RELEASED: "WEIGHTS_RELEASED", SET_DONE: "SET_DONE"}
 
 
 # ---- bytes, each piece with a note: a list of (bytes, note) ----
@@ -196,6 +200,41 @@ MATMUL id=12 m=16 k=16 n=16 output=3 shift=0 rounding=0 b_transposed=0
   c arena=3 offset=256 ld=16 extent=256
 """)
 
+STREAMS["client-weights"] = ([
+    frame(WEIGHTS_LOAD, 2, num(1, "k", 512), num(2, "n", 511), operand(3, "b", arena=1, offset=63, ld=520),
+          num(4, "b_transposed", 1)),
+    frame(WEIGHTS_LOAD, 3, num(1, "k", 3), num(2, "n", 2), operand(3, "b", ld=2),
+          payload=[(int8(7, -8), "B row 0: 7 -8"), (int8(9, 10), "B row 1: 9 10"),
+                   (int8(11, 12), "B row 2: 11 12")]),
+    frame(MATMUL, 4, num(1, "m", 1), num(2, "k", 3), num(3, "n", 2), operand(4, "a", arena=1, ld=3),
+          num(6, "weights", (1 << 64) - 1), operand(8, "c", arena=1, offset=64, ld=2), num(15, "class", 1),
+          num(16, "deadline_us", 3600000000), num(17, "more", 1)),
+    frame(MATMUL, 5, num(1, "m", 1), num(2, "k", 512), num(3, "n", 511), operand(4, "a", arena=1, ld=512),
+          num(6, "weights", 1), operand(8, "c", ld=511), num(15, "class", 2)),
+    frame(WEIGHTS_RELEASE, 6, num(1, "weights", (1 << 64) - 1)),
+    frame(SET, 7, text(1, "key", "policy"), text(2, "value", "hold")),
+    frame(SET, 8),
+], """\
+WEIGHTS_LOAD id=2 k=512 n=511 b_transposed=1
+  b arena=1 offset=63 ld=520 extent=265712
+WEIGHTS_LOAD id=3 k=3 n=2 b_transposed=0
+  b arena=0 offset=0 ld=2 extent=6
+  payload 07f8090a0b0c
+MATMUL id=4 m=1 k=3 n=2 output=0 shift=0 rounding=0 b_transposed=0
+  class=1 deadline_us=3600000000 more=1
+  a arena=1 offset=0 ld=3 extent=3
+  weights=18446744073709551615
+  c arena=1 offset=64 ld=2 extent=8
+MATMUL id=5 m=1 k=512 n=511 output=0 shift=0 rounding=0 b_transposed=0
+  class=2 deadline_us=0 more=0
+  a arena=1 offset=0 ld=512 extent=512
+  weights=1
+  c arena=0 offset=0 ld=511 extent=2044
+WEIGHTS_RELEASE id=6 weights=18446744073709551615
+SET id=7 key="policy" value="hold"
+SET id=8 key="" value=""
+""")
+
 STREAMS["client-bare"] = ([
     frame(STATUS, 7),
     frame(PING, 8),
@@ -255,6 +294,20 @@ ARENA_CREATED id=2 arena=1 size_bytes=16777216
 ARENA_RELEASED id=3
 ERROR id=4 status=NOT_FOUND text="arena 7 is not one of this connection"
 ERROR id=5 status=BUSY text="arenas of this connection: 64 of 64"
+""")
+
+STREAMS["daemon-weights"] = ([
+    frame(WEIGHTS_LOADED, 2, num(1, "weights", (1 << 64) - 1), num(2, "charged_bytes", 262144)),
+    frame(WEIGHTS_LOADED, 3, num(1, "weights", 1), num(3, "shared", 1)),
+    frame(WEIGHTS_RELEASED, 6),
+    frame(SET_DONE, 7),
+    outcome(ERROR, 8, 11, "only root and the daemon's own user may SET"),
+], """\
+WEIGHTS_LOADED id=2 weights=18446744073709551615 charged_bytes=262144 shared=0
+WEIGHTS_LOADED id=3 weights=1 charged_bytes=0 shared=1
+WEIGHTS_RELEASED id=6
+SET_DONE id=7
+ERROR id=8 status=DENIED text="only root and the daemon's own user may SET"
 """)
 
 STREAMS["daemon-ends"] = ([

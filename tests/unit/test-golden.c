@@ -37,6 +37,7 @@ static const struct stream {
         {"client-newer", true, false, 2},   {"client-refused", true, false, 5},
         {"daemon-arenas", false, true, 4},  {"daemon-ends", false, true, 11},
         {"daemon-bare", false, true, 2},    {"daemon-newer", false, false, 3},
+        {"client-weights", true, true, 7},  {"daemon-weights", false, true, 5},
 };
 
 /* What reading a stream came to. */
@@ -82,6 +83,9 @@ static void put_matmul(struct reading *reading, const struct request_matmul *mat
             " rounding=%d b_transposed=%d\n",
             matmul->m, matmul->k, matmul->n, (int)matmul->form, matmul->shift, (int)matmul->rounding,
             matmul->b_transposed);
+        if (matmul->class != CLASS_NORMAL || matmul->deadline_us != 0 || matmul->more)
+                put(reading, "  class=%d deadline_us=%" PRIu64 " more=%d\n", (int)matmul->class,
+                    matmul->deadline_us, matmul->more);
         put_place(reading, "a", &matmul->a);
         if (matmul->b_is_weights)
                 put(reading, "  weights=%" PRIu64 "\n", matmul->weights);
@@ -109,6 +113,17 @@ static void put_request(struct reading *reading, const struct request *request)
         case FRAME_MATMUL:
                 put_matmul(reading, &request->matmul);
                 break;
+        case FRAME_WEIGHTS_LOAD:
+                put(reading, " k=%" PRIu64 " n=%" PRIu64 " b_transposed=%d\n", request->weights_load.k,
+                    request->weights_load.n, request->weights_load.b_transposed);
+                put_place(reading, "b", &request->weights_load.b);
+                break;
+        case FRAME_WEIGHTS_RELEASE:
+                put(reading, " weights=%" PRIu64 "\n", request->weights_release.weights);
+                break;
+        case FRAME_SET:
+                put(reading, " key=\"%s\" value=\"%s\"\n", request->set.key, request->set.value);
+                break;
         default:
                 put(reading, "\n");
         }
@@ -134,6 +149,11 @@ static void put_reply(struct reading *reading, const struct reply *reply)
         case FRAME_ARENA_CREATED:
                 put(reading, " arena=%" PRIu32 " size_bytes=%" PRIu64 "\n", reply->arena_created.arena,
                     reply->arena_created.size_bytes);
+                break;
+        case FRAME_WEIGHTS_LOADED:
+                put(reading, " weights=%" PRIu64 " charged_bytes=%" PRIu64 " shared=%d\n",
+                    reply->weights_loaded.weights, reply->weights_loaded.charged_bytes,
+                    reply->weights_loaded.shared);
                 break;
         case FRAME_ROWS:
                 put(reading, " first_row=%" PRIu64 " rows=%" PRIu64 "\n", reply->rows.first_row,

@@ -417,18 +417,14 @@ START_TEST(test_matmul_b_and_weights)
 }
 END_TEST
 
-/* Weights with handle 0 are weights all the same: no handle is 0, but that is the session's to say. */
+/* Weights with handle 0 are weights all the same, and not a B that is missing; but no handle is 0. */
 START_TEST(test_matmul_weights_0)
 {
-        struct request request;
-        struct fault fault;
-
         wire_ones(&wire);
         wire_operand(&wire, 4, 0);
         wire_number(&wire, 6, 0);
         wire_operand(&wire, 8, 4);
-        ck_assert(wire_read(&wire, FRAME_MATMUL, &request, &fault));
-        ck_assert(request.matmul.b_is_weights);
+        wire_expect_refused(&wire, FRAME_MATMUL, STATUS_INVALID, "weights is 0");
 }
 END_TEST
 
