@@ -148,6 +148,7 @@ static bool matmul_read(const void *message, uint64_t payload_bytes, struct requ
         const Npumm__V1__Matmul *from = message;
         struct request_matmul *matmul = &request->matmul;
 
+        matmul->more = from->more; /* also of a job that is refused: the group it is in needs to know */
         if (!from->a || !from->c)
                 return fault_set(fault, STATUS_INVALID, "operand %s is missing", from->a ? "C" : "A");
         *matmul = (struct request_matmul){

@@ -171,7 +171,8 @@ struct message_text {
 
 /*
  * Reads and checks a request. False: ret_fault says what is wrong, status INVALID for a request that makes no
- * sense, PROTOCOL where the control part is not a message at all; *ret_request then has at least type and id.
+ * sense, PROTOCOL where the control part is not a message at all; *ret_request then has at least type and id,
+ * and matmul.more where a MATMUL is INVALID.
  */
 bool message_read_request(const struct frame_header *header, const uint8_t *control,
                           struct request *ret_request, struct fault *ret_fault);

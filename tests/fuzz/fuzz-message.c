@@ -4,8 +4,9 @@
  *                  check of a matmul accepts exactly what it should.
  *
  * Role: (1) reads the input's control parts as requests of their type and of one other; (2) takes the input
- *       as a list of changes to a matmul that is right, and compares the verdict of message_check_matmul with
- *       an oracle that works in 128 bits, where nothing overflows.
+ *       as a list of changes to a matmul that is right, and to weights that are, and compares the verdicts of
+ *       message_check_matmul and message_check_weights_load with an oracle that works in 128 bits, where
+ *       nothing overflows.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,8 +19,10 @@ int fuzz_summary(uint64_t n_runs);
 
 typedef unsigned __int128 wide;
 
-static uint64_t n_read[8], n_refused_invalid, n_refused_protocol; /* n_read by frame type, 1..7 */
-static uint64_t n_check_accepted, n_check_refused;
+#define TYPES 10 /* of frames from the client: 1..10 */
+
+static uint64_t n_read[TYPES + 1], n_refused_invalid, n_refused_protocol; /* n_read by frame type */
+static uint64_t n_check_accepted, n_check_refused, n_weights_accepted, n_weights_refused;
 
 /* ---- the oracle ---- */
 
@@ -95,6 +98,18 @@ static bool is_right(const struct request_matmul *m, uint64_t payload_bytes)
         return inputs_are_right(m, payload_bytes, c_begin, c_end);
 }
 
+static bool weights_are_right(const struct request_weights_load *w, uint64_t payload_bytes)
+{
+        const wide rows = w->b_transposed ? w->n : w->k, cols = w->b_transposed ? w->k : w->n;
+        wide begin, end;
+
+        if (w->n < 1 || w->n > 2147483647 || w->k < 1 || w->k > 131071)
+                return false;
+        if (!range_of(&w->b, rows, cols, 1, &begin, &end))
+                return false;
+        return w->b.arena == 0 ? end <= payload_bytes : payload_bytes == 0;
+}
+
 /* After the check a place says what it touches. */
 static void place_verify(const struct place *place, wide rows, wide cols, wide elem_bytes)
 {
@@ -116,6 +131,12 @@ static void matmul_verify(const struct request_matmul *m, uint64_t payload_bytes
                 place_verify(&m->col_scale, 1, m->n, 4);
         if (m->bias.extent_bytes)
                 place_verify(&m->bias, 1, m->n, 4);
+}
+
+static void weights_verify(const struct request_weights_load *w, uint64_t payload_bytes)
+{
+        assert(weights_are_right(w, payload_bytes));
+        place_verify(&w->b, w->b_transposed ? w->n : w->k, w->b_transposed ? w->k : w->n, 1);
 }
 
 static void fault_verify(const struct fault *fault)
@@ -158,6 +179,14 @@ static bool request_equal(const struct request *a, const struct request *b)
                 return a->arena_release.arena == b->arena_release.arena;
         case FRAME_MATMUL:
                 return matmul_equal(&a->matmul, &b->matmul);
+        case FRAME_WEIGHTS_LOAD:
+                return a->weights_load.k == b->weights_load.k && a->weights_load.n == b->weights_load.n &&
+                       place_equal(&a->weights_load.b, &b->weights_load.b) &&
+                       a->weights_load.b_transposed == b->weights_load.b_transposed;
+        case FRAME_WEIGHTS_RELEASE:
+                return a->weights_release.weights == b->weights_release.weights;
+        case FRAME_SET:
+                return strcmp(a->set.key, b->set.key) == 0 && strcmp(a->set.value, b->set.value) == 0;
         default:
                 return true;
         }
@@ -178,6 +207,33 @@ static void there_and_back(const struct request *request, uint64_t payload_bytes
         assert(request_equal(request, &again));
 }
 
+static void request_verify(const struct request *request, uint64_t payload_bytes)
+{
+        switch (request->type) {
+        case FRAME_HELLO:
+                assert(loose_is_printable(request->hello.client_name, sizeof request->hello.client_name));
+                break;
+        case FRAME_ARENA_CREATE:
+                assert(request->arena_create.size_bytes > 0);
+                break;
+        case FRAME_MATMUL:
+                matmul_verify(&request->matmul, payload_bytes);
+                break;
+        case FRAME_WEIGHTS_LOAD:
+                weights_verify(&request->weights_load, payload_bytes);
+                break;
+        case FRAME_WEIGHTS_RELEASE:
+                assert(request->weights_release.weights > 0);
+                break;
+        case FRAME_SET:
+                assert(loose_is_printable(request->set.key, sizeof request->set.key));
+                assert(loose_is_printable(request->set.value, sizeof request->set.value));
+                break;
+        default:
+                break;
+        }
+}
+
 static void read_as(const struct loose_frame *frame, enum frame_type type)
 {
         struct frame_header header = frame->header;
@@ -194,12 +250,7 @@ static void read_as(const struct loose_frame *frame, enum frame_type type)
         }
         n_read[type]++;
         assert(request.type == type && request.id == header.request_id);
-        if (type == FRAME_HELLO)
-                assert(loose_is_printable(request.hello.client_name, sizeof request.hello.client_name));
-        else if (type == FRAME_ARENA_CREATE)
-                assert(request.arena_create.size_bytes > 0);
-        else if (type == FRAME_MATMUL)
-                matmul_verify(&request.matmul, header.payload_bytes);
+        request_verify(&request, header.payload_bytes);
         there_and_back(&request, header.payload_bytes);
 }
 
@@ -209,9 +260,9 @@ static void read_frames(const uint8_t *data, size_t size)
 
         while (loose_frame_next(&data, &size, &frame)) {
                 const unsigned type = frame.header.type;
-                const enum frame_type other = (enum frame_type)(1 + (frame.header.request_id + type) % 7);
+                const enum frame_type other = (enum frame_type)(1 + (frame.header.request_id + type) % TYPES);
 
-                if (type >= 1 && type <= 7)
+                if (type >= 1 && type <= TYPES)
                         read_as(&frame, (enum frame_type)type);
                 read_as(&frame, other);
                 free(frame.control);
@@ -359,11 +410,50 @@ static void check_changed(const uint8_t *data, size_t size)
         n_check_refused += !expected;
 }
 
+/* Weights to start from lie in an arena or in the payload. */
+static void check_changed_weights(const uint8_t *data, size_t size)
+{
+        const bool is_inline = take(&data, &size, 1) % 2;
+        struct request_weights_load load = {.k = 6, .n = 5, .b = {.arena = is_inline ? 0 : 1}};
+        uint64_t payload_bytes = is_inline ? 30 : 0;
+        struct fault fault;
+        bool expected;
+
+        for (int i = 0; i < 3 && size > 0; i++) {
+                switch (take(&data, &size, 1) % 8) {
+                case 0:
+                        load.k = change(load.k, &data, &size);
+                        break;
+                case 1:
+                        load.n = change(load.n, &data, &size);
+                        break;
+                case 2:
+                        load.b_transposed = !load.b_transposed;
+                        break;
+                case 3:
+                        payload_bytes = change(payload_bytes, &data, &size);
+                        break;
+                default:
+                        place_change(&load.b, &data, &size);
+                }
+        }
+        expected = weights_are_right(&load, payload_bytes);
+        assert(message_check_weights_load(&load, payload_bytes, &fault) == expected);
+        if (expected)
+                weights_verify(&load, payload_bytes);
+        else
+                fault_verify(&fault);
+        n_weights_accepted += expected;
+        n_weights_refused += !expected;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         read_frames(data, size);
-        for (size_t i = 0; i < size && i < 64; i += 8) /* several jobs in one input */
+        for (size_t i = 0; i < size && i < 64; i += 8) { /* several jobs in one input */
                 check_changed(data + i, size - i);
+                check_changed_weights(data + i, size - i);
+        }
         return 0;
 }
 
@@ -372,17 +462,19 @@ int fuzz_summary(uint64_t n_runs)
         bool all = true;
 
         (void)printf("requests read, by type:");
-        for (int type = 1; type <= 7; type++) {
+        for (int type = 1; type <= TYPES; type++) {
                 (void)printf(" %" PRIu64, n_read[type]);
                 all = all && n_read[type] > 0;
         }
         (void)printf("; refused: %" PRIu64 " INVALID, %" PRIu64 " PROTOCOL\n", n_refused_invalid,
                      n_refused_protocol);
-        (void)printf("matmuls checked: %" PRIu64 " accepted, %" PRIu64 " refused\n", n_check_accepted,
-                     n_check_refused);
+        (void)printf("matmuls checked: %" PRIu64 " accepted, %" PRIu64 " refused; weights: %" PRIu64
+                     ", %" PRIu64 "\n",
+                     n_check_accepted, n_check_refused, n_weights_accepted, n_weights_refused);
         if (n_runs >= 10000 &&
             (!all || n_read[FRAME_MATMUL] < n_runs / 100 || n_check_accepted < n_runs / 100 ||
-             n_check_refused < n_runs / 100 || !n_refused_invalid || !n_refused_protocol)) {
+             n_check_refused < n_runs / 100 || n_weights_accepted < n_runs / 100 ||
+             n_weights_refused < n_runs / 100 || !n_refused_invalid || !n_refused_protocol)) {
                 (void)fprintf(stderr, "some outcome hardly ever came: the inputs do not reach the code\n");
                 return 1;
         }

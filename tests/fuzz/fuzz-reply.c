@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int fuzz_summary(uint64_t n_runs);
 
 #define TYPE_FIRST FRAME_WELCOME
-#define TYPES      (FRAME_BYE - FRAME_WELCOME + 1)
+#define TYPES      (FRAME_SET_DONE - FRAME_WELCOME + 1)
 
 static uint64_t n_read[TYPES], n_refused;
 
@@ -44,6 +44,10 @@ static bool reply_equal(const struct reply *a, const struct reply *b)
         case FRAME_ARENA_CREATED:
                 return a->arena_created.arena == b->arena_created.arena &&
                        a->arena_created.size_bytes == b->arena_created.size_bytes;
+        case FRAME_WEIGHTS_LOADED:
+                return a->weights_loaded.weights == b->weights_loaded.weights &&
+                       a->weights_loaded.charged_bytes == b->weights_loaded.charged_bytes &&
+                       a->weights_loaded.shared == b->weights_loaded.shared;
         case FRAME_ROWS:
                 return a->rows.first_row == b->rows.first_row && a->rows.rows == b->rows.rows;
         case FRAME_DONE:
@@ -68,6 +72,8 @@ static void reply_verify(const struct reply *reply, const struct message_text *t
                 text_verify(reply->welcome.backend, text);
         } else if (reply->type == FRAME_ARENA_CREATED) {
                 assert(reply->arena_created.arena != 0 && reply->arena_created.size_bytes != 0);
+        } else if (reply->type == FRAME_WEIGHTS_LOADED) {
+                assert(reply->weights_loaded.weights != 0);
         } else if (reply->type == FRAME_DONE || reply->type == FRAME_ERROR || reply->type == FRAME_BYE) {
                 assert((unsigned)reply->outcome.status <= STATUS_MAX);
                 text_verify(reply->outcome.text, text);

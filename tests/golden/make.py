@@ -235,6 +235,44 @@ SET id=7 key="policy" value="hold"
 SET id=8 key="" value=""
 """)
 
+STREAMS["client-weights-refused"] = ([
+    frame(WEIGHTS_LOAD, 1, num(1, "k", 3), num(2, "n", 2)),
+    frame(WEIGHTS_LOAD, 2, num(1, "k", 131072), num(2, "n", 2), operand(3, "b", arena=1)),
+    frame(WEIGHTS_LOAD, 3, num(1, "k", 3), num(2, "n", 2), operand(3, "b", ld=1)),
+    frame(WEIGHTS_LOAD, 4, num(1, "k", 3), num(2, "n", 2), operand(3, "b"),
+          payload=[(int8(7, -8, 9, 10, 11), "a byte too few")]),
+    frame(WEIGHTS_LOAD, 5, num(1, "k", 3), num(2, "n", 2), operand(3, "b", arena=1),
+          payload=[(int8(7), "which nobody reads")]),
+    frame(WEIGHTS_RELEASE, 6),
+    frame(SET, 7, text(1, "key", "k" * 33), text(2, "value", "v")),
+    frame(SET, 8, text(1, "key", "k"), text(2, "value", "v" * 65)),
+    frame(MATMUL, 9, num(1, "m", 1), num(2, "k", 3), num(3, "n", 2), operand(4, "a", arena=1),
+          num(6, "weights", 0), operand(8, "c")),
+    frame(MATMUL, 10, num(1, "m", 1), num(2, "k", 3), num(3, "n", 2), operand(4, "a", arena=1),
+          num(6, "weights", 1), num(7, "b_transposed", 1), operand(8, "c")),
+    frame(MATMUL, 11, num(1, "m", 1), num(2, "k", 3), num(3, "n", 2), operand(4, "a", arena=1),
+          num(6, "weights", 1), operand(8, "c"), num(15, "class", 3)),
+    frame(MATMUL, 12, num(1, "m", 1), num(2, "k", 3), num(3, "n", 2), operand(4, "a", arena=1),
+          num(6, "weights", 1), operand(8, "c"), num(16, "deadline_us", 3600000001)),
+    frame(WEIGHTS_RELEASE, 13, text(1, "weights", "one")),
+], """\
+WEIGHTS_LOAD id=1 refused with INVALID
+WEIGHTS_LOAD id=2 refused with INVALID
+WEIGHTS_LOAD id=3 refused with INVALID
+WEIGHTS_LOAD id=4 refused with INVALID
+  payload 07f8090a0b
+WEIGHTS_LOAD id=5 refused with INVALID
+  payload 07
+WEIGHTS_RELEASE id=6 refused with INVALID
+SET id=7 refused with INVALID
+SET id=8 refused with INVALID
+MATMUL id=9 refused with INVALID
+MATMUL id=10 refused with INVALID
+MATMUL id=11 refused with INVALID
+MATMUL id=12 refused with INVALID
+WEIGHTS_RELEASE id=13 refused with PROTOCOL
+""")
+
 STREAMS["client-bare"] = ([
     frame(STATUS, 7),
     frame(PING, 8),
@@ -275,6 +313,16 @@ STREAMS["client-newer"] = ([
               num(3, "ld_elems", 3)),
           sub(200, "unknown", num(1, "unknown", 1)), num(536870911, "unknown, the largest number", 1),
           payload=[(int8(1, 2, 3, 4, 5, -6), "A"), (int8(7, -8, 9, 10, 11, 12), "B")]),
+    frame(MATMUL, 3, num(1, "m", 2), num(2, "k", 3), num(3, "n", 2), operand(4, "a", arena=1),
+          num(6, "weights", 7), operand(8, "c", arena=2), num(18, "unknown", 1), num(17, "more", 1),
+          num(16, "deadline_us", 3600000001), num(16, "deadline_us", 0, pad_to=10), num(15, "class", 3),
+          num(15, "class", 0)),
+    frame(WEIGHTS_LOAD, 4, num(5, "unknown", 1), num(4, "b_transposed", 0),
+          sub(3, "b", num(3, "ld_elems", 1), num(4, "unknown", 1), num(1, "arena", 1), num(3, "ld_elems", 0)),
+          num(2, "n", 0), num(2, "n", 2), num(1, "k", 3, pad_to=10)),
+    frame(WEIGHTS_RELEASE, 5, num(1, "weights", 0), text(2, "unknown", "x"), num(1, "weights", 7, pad_to=10)),
+    frame(SET, 6, text(2, "value", "first"), text(3, "unknown", "x"), text(2, "value", "a\nb\x7f"),
+          text(1, "key", "k" * 32)),
 ], """\
 HELLO id=1 version_minor=7 features=0x10000000000 client_name="last"
 MATMUL id=2 m=2 k=3 n=2 output=0 shift=0 rounding=0 b_transposed=0
@@ -282,6 +330,15 @@ MATMUL id=2 m=2 k=3 n=2 output=0 shift=0 rounding=0 b_transposed=0
   b arena=0 offset=6 ld=2 extent=6
   c arena=0 offset=0 ld=2 extent=16
   payload 0102030405fa07f8090a0b0c
+MATMUL id=3 m=2 k=3 n=2 output=0 shift=0 rounding=0 b_transposed=0
+  class=0 deadline_us=0 more=1
+  a arena=1 offset=0 ld=3 extent=6
+  weights=7
+  c arena=2 offset=0 ld=2 extent=16
+WEIGHTS_LOAD id=4 k=3 n=2 b_transposed=0
+  b arena=1 offset=0 ld=2 extent=6
+WEIGHTS_RELEASE id=5 weights=7
+SET id=6 key="kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk" value="a?b?"
 """)
 
 STREAMS["daemon-arenas"] = ([
@@ -351,11 +408,14 @@ STREAMS["daemon-newer"] = ([
           sub(5, "limits", num(6, "jobs", 1), num(9, "unknown", 3), num(1, "control_bytes", 65536))),
     outcome(DONE, 2, 99, "a status of later days"),
     outcome(DONE, 3, (1 << 64) - 1, "a negative status"),
+    frame(WEIGHTS_LOADED, 4, num(4, "unknown", 9), num(3, "shared", 0), num(2, "charged_bytes", 4096, pad_to=10),
+          num(1, "weights", 0), num(1, "weights", 5)),
 ], """\
 WELCOME id=1 version_minor=0 features=0x0 daemon_version="" backend="npu??"
   control_bytes=65536 payload_bytes=0 arena_bytes=0 arenas=0 uid_bytes=0 jobs=1
 DONE id=2 status=UNKNOWN text="a status of later days"
 DONE id=3 status=UNKNOWN text="a negative status"
+WEIGHTS_LOADED id=4 weights=5 charged_bytes=4096 shared=0
 """)
 
 

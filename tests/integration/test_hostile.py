@@ -51,6 +51,12 @@ class BadNumbers(unittest.TestCase):
                 asks.refused(f"M is {number}", m=number)
                 asks.refused(f"N is {number}", n=number)
 
+    def test_terms_out_of_range(self):
+        with table() as asks:
+            asks.refused("class 3", job_class=3)
+            asks.refused("deadline_us is 3600000001", deadline_us=3600000001)
+            asks.refused("b_transposed", weights=1, transposed=True)
+
     def test_shape_that_overflows(self):
         with table() as asks:
             asks.refused("C", m=DIM_MAX, n=DIM_MAX, c=asks.arena.place(0, 2**33))
@@ -249,8 +255,9 @@ class Handles(unittest.TestCase):
 
     def test_weights_handle(self):
         with table() as asks:
-            for handle in (0, 1, UINT64_MAX):
+            for handle in (1, UINT64_MAX):
                 asks.refused(f"weights {handle}", status=wire.NOT_FOUND, weights=handle)
+            asks.refused("weights is 0", weights=0)
 
     def test_cancel_of_what_is_not_there(self):
         with table() as asks:  # is ignored
@@ -365,12 +372,12 @@ class BadFrames(unittest.TestCase):
             self.bye("flags", raw=wire.frame(wire.PING, 9, flags=flags))
 
     def test_unknown_type(self):
-        for kind in (0, 8, 64, 74, 255, 65535):
+        for kind in (0, wire.SET + 1, 64, wire.SET_DONE + 1, 255, 65535):
             self.bye(f"type {kind}", raw=wire.frame(kind, 9))
 
     def test_type_of_the_other_side(self):
         with scene() as it:
-            for kind in range(wire.WELCOME, wire.BYE + 1):
+            for kind in range(wire.WELCOME, wire.SET_DONE + 1):
                 client = it.offender()
                 client.send(kind)
                 client.expect_bye(wire.PROTOCOL, wire.TYPE_NAMES[kind])
@@ -394,9 +401,10 @@ class BadFrames(unittest.TestCase):
                 client.expect_bye(wire.TOO_BIG, "MATMUL", str(size), str(1 << 20))
 
     def test_payload_on_types_without_one(self):
-        controls = {wire.ARENA_CREATE: wire.number(1, PAGE), wire.ARENA_RELEASE: wire.number(1, 1)}
+        controls = {wire.ARENA_CREATE: wire.number(1, PAGE), wire.ARENA_RELEASE: wire.number(1, 1),
+                    wire.WEIGHTS_RELEASE: wire.number(1, 1)}
         with scene() as it:
-            for kind in (wire.ARENA_CREATE, wire.ARENA_RELEASE, wire.CANCEL, wire.STATUS, wire.PING):
+            for kind in (*controls, wire.CANCEL, wire.STATUS, wire.PING, wire.SET):
                 client = it.offender()
                 client.send(kind, controls.get(kind, b""), b"x")
                 client.expect_bye(wire.PROTOCOL, wire.TYPE_NAMES[kind], "payload")

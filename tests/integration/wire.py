@@ -18,20 +18,23 @@ import socket
 import struct
 import time
 
-HELLO, ARENA_CREATE, ARENA_RELEASE, MATMUL, CANCEL, STATUS, PING = range(1, 8)
-WELCOME, ARENA_CREATED, ARENA_RELEASED, ROWS, DONE, STATUS_REPORT, PONG, ERROR, BYE = range(65, 74)
+(HELLO, ARENA_CREATE, ARENA_RELEASE, MATMUL, CANCEL, STATUS, PING, WEIGHTS_LOAD, WEIGHTS_RELEASE,
+ SET) = range(1, 11)
+(WELCOME, ARENA_CREATED, ARENA_RELEASED, ROWS, DONE, STATUS_REPORT, PONG, ERROR, BYE, WEIGHTS_LOADED,
+ WEIGHTS_RELEASED, SET_DONE) = range(65, 77)
 TYPE_NAMES = {value: name for name, value in list(globals().items()) if isinstance(value, int)}
 
 (OK, INVALID, NOT_FOUND, BUSY, DEADLINE, CANCELLED, DEVICE_ERROR, INTERNAL, PROTOCOL, VERSION,
- TOO_BIG) = range(11)
+ TOO_BIG, DENIED) = range(12)
 STATUS_NAMES = ("OK", "INVALID", "NOT_FOUND", "BUSY", "DEADLINE", "CANCELLED", "DEVICE_ERROR", "INTERNAL",
-                "PROTOCOL", "VERSION", "TOO_BIG")
+                "PROTOCOL", "VERSION", "TOO_BIG", "DENIED")
 
 INT32, INT8, FLOAT32, TILE16_SHIFT7 = range(4)
 FLOOR, NEAREST_EVEN = range(2)
+NORMAL, INTERACTIVE, BULK = range(3)
 
 MAGIC = b"NPMM"
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 HEADER = struct.Struct("<4sHHIIQQ")
 CONTROL_BYTES_MAX = 65536
 
@@ -147,7 +150,8 @@ def hello_control(name="test", minor=MINOR, features=0):
 
 
 def matmul_control(m, k, n, a=Place(), b=Place(), c=Place(), *, weights=None, transposed=False, output=INT32,
-                   shift=0, rounding=FLOOR, row_scale=None, col_scale=None, bias=None):
+                   shift=0, rounding=FLOOR, row_scale=None, col_scale=None, bias=None, job_class=NORMAL,
+                   deadline_us=0, more=False):
     """None leaves an operand out altogether."""
     control = number(1, m) + number(2, k) + number(3, n)
     for field, place in ((4, a), (5, b if weights is None else None)):
@@ -162,10 +166,24 @@ def matmul_control(m, k, n, a=Place(), b=Place(), c=Place(), *, weights=None, tr
     for field, place in ((12, row_scale), (13, col_scale), (14, bias)):
         if place is not None:
             control += piece(field, place.encode())
-    return control
+    return control + number(15, job_class) + number(16, deadline_us) + number(17, int(more))
 
 
-# ---- arenas ----
+def weights_control(k, n, b=Place(), *, transposed=False):
+    return (number(1, k) + number(2, n) + (piece(3, b.encode()) if b is not None else b"") +
+            number(4, int(transposed)))
+
+
+def set_control(key, value):
+    return b"".join(piece(field, raw if isinstance(raw, bytes) else raw.encode())
+                    for field, raw in ((1, key), (2, value)) if raw)
+
+
+# ---- weights and arenas ----
+
+# What WEIGHTS_LOADED says.
+Weights = collections.namedtuple("Weights", "handle charged_bytes shared")
+
 
 class Arena:
     """An arena as its client sees it. The descriptor stays open, so that tests can look at its pages."""
@@ -356,6 +374,27 @@ class Wire:
     def arena_release(self, handle):
         """Sends it; the answer is the caller's to wait for."""
         return self.send(ARENA_RELEASE, number(1, handle))
+
+    def weights_send(self, *shape_and_place, payload=b"", **fields):
+        """Sends a WEIGHTS_LOAD; the answer is the caller's to wait for."""
+        return self.send(WEIGHTS_LOAD, weights_control(*shape_and_place, **fields), payload)
+
+    def weights_claim(self, request_id):
+        """Takes the answer to a WEIGHTS_LOAD."""
+        loaded = self.expect(WEIGHTS_LOADED, request_id)
+        assert loaded.fields.get(1, 0) != 0, f"{loaded} has no handle"
+        return Weights(loaded.fields[1], loaded.fields.get(2, 0), bool(loaded.fields.get(3, 0)))
+
+    def weights_load(self, *shape_and_place, payload=b"", **fields):
+        return self.weights_claim(self.weights_send(*shape_and_place, payload=payload, **fields))
+
+    def weights_release(self, handle):
+        """Sends it; the answer is the caller's to wait for."""
+        return self.send(WEIGHTS_RELEASE, number(1, handle))
+
+    def set(self, key, value):
+        """Sends it; the answer is the caller's to wait for."""
+        return self.send(SET, set_control(key, value))
 
     def matmul(self, *shape_and_places, payload=b"", request_id=None, **fields):
         return self.send(MATMUL, matmul_control(*shape_and_places, **fields), payload, request_id)

@@ -2,7 +2,7 @@
 /*
  * oracle.h - what a product must be, bit for bit; slow and obvious.
  *
- * Role:   judges every device, the daemon and the library. Written from proto/README.md, section 8, by itself: one
+ * Role:   judges every device, the daemon and the library. Written from proto/README.md, section 10, by itself: one
  *         element at a time, sums in 64 bits, rounding by division with remainder.
  * In:     a product by plain numbers and pointers.
  * Out:    elements of C, or a verdict on somebody else's C.

@@ -102,7 +102,7 @@ static const struct number *number_find(const char *key)
 
 /* ---- single keys ---- */
 
-/* What proto/README.md, section 10, promises clients. */
+/* What proto/README.md, section 13, promises clients. */
 START_TEST(test_defaults)
 {
         static const struct {

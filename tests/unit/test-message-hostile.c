@@ -27,12 +27,15 @@ static void expect_accepted(enum frame_type type)
 
 /* ---- control parts that are no messages ---- */
 
-static const enum frame_type described_requests[] = {FRAME_HELLO, FRAME_ARENA_CREATE, FRAME_ARENA_RELEASE,
-                                                     FRAME_MATMUL};
+static const enum frame_type described_requests[] = {FRAME_HELLO,  FRAME_ARENA_CREATE, FRAME_ARENA_RELEASE,
+                                                     FRAME_MATMUL, FRAME_WEIGHTS_LOAD, FRAME_WEIGHTS_RELEASE,
+                                                     FRAME_SET};
 static const enum frame_type bare_requests[] = {FRAME_CANCEL, FRAME_STATUS, FRAME_PING};
-static const enum frame_type described_replies[] = {FRAME_WELCOME, FRAME_ARENA_CREATED, FRAME_ROWS,
-                                                    FRAME_DONE,    FRAME_ERROR,         FRAME_BYE};
-static const enum frame_type bare_replies[] = {FRAME_ARENA_RELEASED, FRAME_STATUS_REPORT, FRAME_PONG};
+static const enum frame_type described_replies[] = {FRAME_WELCOME,       FRAME_ARENA_CREATED, FRAME_ROWS,
+                                                    FRAME_DONE,          FRAME_ERROR,         FRAME_BYE,
+                                                    FRAME_WEIGHTS_LOADED};
+static const enum frame_type bare_replies[] = {FRAME_ARENA_RELEASED, FRAME_STATUS_REPORT, FRAME_PONG,
+                                               FRAME_WEIGHTS_RELEASED, FRAME_SET_DONE};
 
 START_TEST(test_control_on_bare_requests)
 {
@@ -53,6 +56,10 @@ START_TEST(test_control_on_bare_replies)
 }
 END_TEST
 
+/* A field that no message has, and the tag of it with each wire type. */
+#define UNKNOWN_FIELD      30
+#define UNKNOWN(wire_type) 0x80 | ((UNKNOWN_FIELD << 3 | (wire_type)) & 0x7f), UNKNOWN_FIELD >> 4
+
 static const struct {
         const char *what;
         uint8_t bytes[12];
@@ -64,15 +71,17 @@ static const struct {
         {"a number of 11 bytes",
          {0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01},
          12},
-        {"a length beyond the end", {0x7a, 0x05, 'a', 'b'}, 4},
-        {"a length of 2^32 - 1", {0x7a, 0xff, 0xff, 0xff, 0xff, 0x0f}, 6},
-        {"a length of 2^64 - 1", {0x7a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, 11},
-        {"half of a 64-bit number", {0x79, 1, 2, 3, 4}, 5},
-        {"half of a 32-bit number", {0x7d, 1, 2}, 3},
-        {"a group begins", {0x7b, 0x7c}, 2},
-        {"a group ends", {0x7c}, 1},
-        {"wire type 6", {0x7e, 0}, 2},
-        {"wire type 7", {0x7f, 0}, 2},
+        {"a length beyond the end", {UNKNOWN(2), 0x05, 'a', 'b'}, 5},
+        {"a length of 2^32 - 1", {UNKNOWN(2), 0xff, 0xff, 0xff, 0xff, 0x0f}, 7},
+        {"a length of 2^64 - 1",
+         {UNKNOWN(2), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01},
+         12},
+        {"half of a 64-bit number", {UNKNOWN(1), 1, 2, 3, 4}, 6},
+        {"half of a 32-bit number", {UNKNOWN(5), 1, 2}, 4},
+        {"a group begins", {UNKNOWN(3), UNKNOWN(4)}, 4},
+        {"a group ends", {UNKNOWN(4)}, 2},
+        {"wire type 6", {UNKNOWN(6), 0}, 3},
+        {"wire type 7", {UNKNOWN(7), 0}, 3},
         {"a tag of 6 bytes", {0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, 6},
 };
 
@@ -91,18 +100,32 @@ START_TEST(test_garbage)
 }
 END_TEST
 
-/* Field 1 as a string where a number belongs, field 3 as a number where a string or an operand belongs. */
+/*
+ * A string where a number belongs, a number where a string or an operand belongs. Not the booleans: protobuf-c
+ * takes them of any wire type.
+ */
 START_TEST(test_wrong_wire_type)
 {
-        wire_string(&wire, 1, "x");
-        for (size_t i = 0; i < ARRAY_SIZE(described_requests); i++)
-                wire_expect_refused(&wire, described_requests[i], STATUS_PROTOCOL, "is not a valid message");
-        wire.n = 0;
-        wire_number(&wire, 3, 1);
-        wire_expect_refused(&wire, FRAME_HELLO, STATUS_PROTOCOL, "is not a valid message");
-        wire.n = 0;
-        wire_number(&wire, 4, 1);
-        wire_expect_refused(&wire, FRAME_MATMUL, STATUS_PROTOCOL, "is not a valid message");
+        static const struct {
+                enum frame_type type;
+                unsigned field;
+                bool is_string; /* as the field is written here */
+        } wrong[] = {
+                {FRAME_HELLO, 1, true},   {FRAME_ARENA_CREATE, 1, true}, {FRAME_ARENA_RELEASE, 1, true},
+                {FRAME_MATMUL, 1, true},  {FRAME_WEIGHTS_LOAD, 1, true}, {FRAME_WEIGHTS_RELEASE, 1, true},
+                {FRAME_HELLO, 3, false},  {FRAME_MATMUL, 4, false},      {FRAME_WEIGHTS_LOAD, 3, false},
+                {FRAME_SET, 1, false},    {FRAME_SET, 2, false},         {FRAME_MATMUL, 6, true},
+                {FRAME_MATMUL, 15, true}, {FRAME_MATMUL, 16, true},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+                wire.n = 0;
+                if (wrong[i].is_string)
+                        wire_string(&wire, wrong[i].field, "x");
+                else
+                        wire_number(&wire, wrong[i].field, 1);
+                wire_expect_refused(&wire, wrong[i].type, STATUS_PROTOCOL, "is not a valid message");
+        }
 }
 END_TEST
 
@@ -111,6 +134,9 @@ START_TEST(test_garbage_inside_an_operand)
         wire_ones(&wire);
         wire_bytes(&wire, 4, "\x08", 1);
         wire_expect_refused(&wire, FRAME_MATMUL, STATUS_PROTOCOL, "is not a valid message");
+        wire.n = 0;
+        wire_bytes(&wire, 3, "\x08", 1);
+        wire_expect_refused(&wire, FRAME_WEIGHTS_LOAD, STATUS_PROTOCOL, "is not a valid message");
 }
 END_TEST
 
@@ -160,30 +186,30 @@ static void expect_refused_without_heap(void)
 
 START_TEST(test_64_kib_of_unknown_numbers)
 {
-        while (wire.n + 2 <= sizeof wire.bytes)
-                wire_number(&wire, 15, 0);
+        while (wire.n + 3 <= sizeof wire.bytes)
+                wire_number(&wire, UNKNOWN_FIELD, 0);
         expect_refused_without_heap();
 }
 END_TEST
 
 START_TEST(test_64_kib_of_empty_unknown_fields)
 {
-        while (wire.n + 2 <= sizeof wire.bytes)
-                wire_string(&wire, 15, "");
+        while (wire.n + 3 <= sizeof wire.bytes)
+                wire_string(&wire, UNKNOWN_FIELD, "");
         expect_refused_without_heap();
 }
 END_TEST
 
 START_TEST(test_one_unknown_field_of_64_kib)
 {
-        static const uint8_t zeros[FRAME_CONTROL_BYTES_MAX - 4];
+        static const uint8_t zeros[FRAME_CONTROL_BYTES_MAX - 5];
 
-        wire_bytes(&wire, 15, zeros, sizeof zeros);
+        wire_bytes(&wire, UNKNOWN_FIELD, zeros, sizeof zeros);
         expect_refused_without_heap();
 }
 END_TEST
 
-/* Field 4 is an operand of a matmul and field 5 the limits of a welcome; to the others they are unknown. */
+/* Field 4 is an operand of a matmul and field 5 the limits of a welcome; to most others they are unknown. */
 START_TEST(test_64_kib_of_repeated_submessages)
 {
         while (wire.n + 4 <= sizeof wire.bytes) {
@@ -194,7 +220,7 @@ START_TEST(test_64_kib_of_repeated_submessages)
 }
 END_TEST
 
-/* Field 3 is the name in a hello and the version in a welcome. */
+/* Field 3 is the name in a hello, fields 1 and 2 are a setting's key and value. */
 START_TEST(test_64_kib_of_repeated_strings)
 {
         struct request request;
@@ -203,6 +229,13 @@ START_TEST(test_64_kib_of_repeated_strings)
         while (wire.n + 3 <= sizeof wire.bytes)
                 wire_string(&wire, 3, "x");
         ck_assert(!wire_read(&wire, FRAME_HELLO, &request, &fault));
+        ck_assert_int_eq(fault.status, STATUS_PROTOCOL);
+        wire.n = 0;
+        while (wire.n + 6 <= sizeof wire.bytes) {
+                wire_string(&wire, 1, "x");
+                wire_string(&wire, 2, "y");
+        }
+        ck_assert(!wire_read(&wire, FRAME_SET, &request, &fault));
         ck_assert_int_eq(fault.status, STATUS_PROTOCOL);
 }
 END_TEST

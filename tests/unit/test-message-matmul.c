@@ -62,6 +62,13 @@ static void make_int8(void)
         job.form = OUTPUT_INT8;
 }
 
+static void make_weights(void)
+{
+        job.b = (struct place){.arena = 0};
+        job.b_is_weights = true;
+        job.weights = 1;
+}
+
 static bool send(struct request *ret_request, struct fault *ret_fault)
 {
         struct request request = {.type = FRAME_MATMUL, .id = 1, .matmul = job};
@@ -148,6 +155,13 @@ static void expect_accepted(void)
         X(bias_with_tile16,        "scales and bias belong",     job.bias.extent_bytes = 1, \
                                                                  job.form = OUTPUT_TILE16_SHIFT7) \
         \
+        X(weights_0,               "weights is 0",               make_weights(), job.weights = 0) \
+        X(weights_transposed,      "b_transposed belongs to",    make_weights(), job.b_transposed = true) \
+        X(class_3,                 "class 3 is unknown",         job.class = CLASS_MAX) \
+        X(class_negative,          "class 4294967295 is",        job.class = (enum job_class)-1) \
+        X(deadline_over_an_hour,   "deadline_us is 3600000001;", job.deadline_us = 3600000001) \
+        X(deadline_2_to_64,        "deadline_us is 18446744073709551615;", job.deadline_us = UINT64_MAX) \
+        \
         X(a_ld_below_k,            "A: leading dimension 5 is",  job.a.ld_elems = 5) \
         X(b_ld_below_n,            "B: leading dimension 4 is",  job.b.ld_elems = 4) \
         X(b_transposed_ld_below_k, "B: leading dimension 5 is", \
@@ -217,7 +231,8 @@ static void expect_accepted(void)
         X(inline_without_payload,  "A: bytes 0..24 lie",         make_inline(), payload_bytes = 0) \
         X(payload_without_inline,  "a payload of 1 bytes",       payload_bytes = 1) \
         X(payload_without_inline_but_c, "a payload of 9 bytes",  job.c = (struct place){.arena = 0}, \
-                                                                 payload_bytes = 9)
+                                                                 payload_bytes = 9) \
+        X(payload_that_was_b,      "a payload of 30 bytes",      make_weights(), payload_bytes = 30)
 
 /* name, what is changed */
 #define ACCEPTANCES(X) \
@@ -228,7 +243,14 @@ static void expect_accepted(void)
         X(int8,                     make_int8(), job.shift = 31, job.rounding = ROUNDING_NEAREST_EVEN) \
         X(tile16,                   job.form = OUTPUT_TILE16_SHIFT7) \
         X(transposed,               job.b_transposed = true, job.b.ld_elems = 6) \
-        X(weights,                  job.b_is_weights = true, job.weights = 1) \
+        X(weights,                  make_weights()) \
+        X(weights_2_to_64,          make_weights(), job.weights = UINT64_MAX) \
+        X(weights_and_inline_a,     make_weights(), job.a = (struct place){.arena = 0}, payload_bytes = 24) \
+        X(interactive,              job.class = CLASS_INTERACTIVE) \
+        X(bulk,                     job.class = CLASS_BULK) \
+        X(deadline_of_1_us,         job.deadline_us = 1) \
+        X(deadline_of_an_hour,      job.deadline_us = 3600000000) \
+        X(more,                     job.more = true) \
         X(one_by_one,               job.m = 1, job.k = 1, job.n = 1) \
         X(k_131071,                 job.k = 131071, job.a.arena = 2, job.b.arena = 3) \
         X(largest_m_and_n,          job.m = 0x7fffffff, job.n = 0x7fffffff, job.k = 1, job.a.arena = 2, \
@@ -264,6 +286,21 @@ ACCEPTANCES(X)
 #undef X
 
 /* clang-format on */
+
+/* Whether more of its group follows is known of a job that is refused, too, for whatever reason. */
+START_TEST(test_more_of_a_refused_job)
+{
+        struct request request;
+        struct fault fault;
+
+        job.m = 0;
+        ck_assert(!send(&request, &fault));
+        ck_assert(!request.matmul.more);
+        job.more = true;
+        ck_assert(!send(&request, &fault));
+        ck_assert(request.matmul.more);
+}
+END_TEST
 
 /* Checking what has been checked changes nothing: the client checks before it sends. */
 START_TEST(test_check_twice)
@@ -309,6 +346,7 @@ int main(void)
 #define X(name, ...) tcase_add_test(accepted, test_accept_##name);
         ACCEPTANCES(X)
 #undef X
+        tcase_add_test(refused, test_more_of_a_refused_job);
         tcase_add_test(accepted, test_check_twice);
         tcase_add_test(accepted, test_elem_bytes);
         suite_add_tcase(suite, refused);

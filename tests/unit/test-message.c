@@ -95,6 +95,9 @@ static void assert_matmul(const struct request_matmul *got, const struct request
         assert_place(&got->row_scale, &expected->row_scale);
         assert_place(&got->col_scale, &expected->col_scale);
         assert_place(&got->bias, &expected->bias);
+        ck_assert_int_eq(got->class, expected->class);
+        ck_assert_uint_eq(got->deadline_us, expected->deadline_us);
+        ck_assert_int_eq(got->more, expected->more);
 }
 
 /* The largest numbers everywhere, all of them different: no field may end up in another's place. */
@@ -124,6 +127,9 @@ START_TEST(test_matmul_there_and_back)
                 .row_scale = {.arena = UINT32_MAX - 3, .offset_bytes = 1ull << 59, .extent_bytes = 1},
                 .col_scale = {.arena = UINT32_MAX - 4, .offset_bytes = 1ull << 58, .extent_bytes = 1},
                 .bias = {.arena = UINT32_MAX - 5, .offset_bytes = 1ull << 57, .extent_bytes = 1},
+                .class = CLASS_BULK,
+                .deadline_us = MESSAGE_DEADLINE_US_MAX,
+                .more = true,
         };
         request_there_and_back(&request, 0, &got);
         m->row_scale.ld_elems = m->m;
@@ -152,6 +158,7 @@ START_TEST(test_matmul_int8_with_weights_there_and_back)
                 .form = OUTPUT_INT8,
                 .shift = 31,
                 .rounding = ROUNDING_NEAREST_EVEN,
+                .class = CLASS_INTERACTIVE,
         };
         request_there_and_back(&request, 6, &got);
         request.matmul.a.extent_bytes = 6;
@@ -369,6 +376,18 @@ START_TEST(test_matmul_empty)
 }
 END_TEST
 
+/* Whether its group goes on is known of the poorest job. */
+START_TEST(test_matmul_empty_but_more)
+{
+        struct request request;
+        struct fault fault;
+
+        wire_number(&wire, 17, 1);
+        ck_assert(!wire_read(&wire, FRAME_MATMUL, &request, &fault));
+        ck_assert(request.matmul.more);
+}
+END_TEST
+
 START_TEST(test_matmul_without_a)
 {
         wire_ones(&wire);
@@ -550,6 +569,7 @@ static TCase *refuse_tests(void)
         tcase_add_checked_fixture(tcase, setup, NULL);
         tcase_add_test(tcase, test_arena_of_0_bytes);
         tcase_add_test(tcase, test_matmul_empty);
+        tcase_add_test(tcase, test_matmul_empty_but_more);
         tcase_add_test(tcase, test_matmul_without_a);
         tcase_add_test(tcase, test_matmul_without_b);
         tcase_add_test(tcase, test_matmul_without_c);
