@@ -3,7 +3,8 @@
  * cli-info.c - npumm-client ping and npumm-client status.
  *
  * Role:   one question to the daemon, its answer on stdout.
- * In:     the daemon's status: one flat JSON object. A key that this version does not know is no error.
+ * In:     the daemon's status: one JSON object, flat but for the list of clients. A key that this version does not know
+ *         is no error.
  * Out:    one line, a table for people, or the object as it came.
  * Thread: one.
  */
@@ -56,18 +57,32 @@ static const struct {
         {"backend", "backend", UNIT_PLAIN},
         {"device_state", "device state", UNIT_PLAIN},
         {"device", "device", UNIT_PLAIN},
+        {"policy", "policy", UNIT_PLAIN},
+        {"stacking", "stacking", UNIT_PLAIN},
         {"uptime_s", "uptime", UNIT_SECONDS},
         {"submissions", "submissions", UNIT_PLAIN},
+        {"submission_jobs", "jobs in them", UNIT_PLAIN},
+        {"stacks", "products computed", UNIT_PLAIN},
+        {"rows_stacked", "rows stacked", UNIT_PLAIN},
+        {"macs", "multiply-adds", UNIT_PLAIN},
+        {"padded_macs", "  with padding", UNIT_PLAIN},
+        {"padding_share", "  padding's share", UNIT_PLAIN},
         {"jobs", "jobs ended", UNIT_PLAIN},
         {"jobs_ok", "  done", UNIT_PLAIN},
         {"jobs_refused", "  refused", UNIT_PLAIN},
+        {"jobs_expired", "  too late", UNIT_PLAIN},
         {"jobs_cancelled", "  cancelled", UNIT_PLAIN},
         {"jobs_failed", "  failed", UNIT_PLAIN},
         {"jobs_per_submission", "jobs per submission", UNIT_PLAIN},
         {"buffer_syncs", "buffer syncs", UNIT_PLAIN},
         {"matrix_copies", "matrix copies", UNIT_PLAIN},
+        {"weights_packs", "weights packed", UNIT_PLAIN},
+        {"model_overruns", "model overruns", UNIT_PLAIN},
         {"jobs_inside", "jobs inside", UNIT_PLAIN},
         {"queue_depth", "jobs queued", UNIT_PLAIN},
+        {"queue_interactive", "  interactive", UNIT_PLAIN},
+        {"queue_normal", "  normal", UNIT_PLAIN},
+        {"queue_bulk", "  bulk", UNIT_PLAIN},
         {"connections", "connections", UNIT_PLAIN},
         {"connections_accepted", "  accepted", UNIT_PLAIN},
         {"connections_refused", "  refused", UNIT_PLAIN},
@@ -75,6 +90,8 @@ static const struct {
         {"arenas", "arenas", UNIT_PLAIN},
         {"arena_bytes", "arena memory", UNIT_BYTES},
         {"device_busy_us", "device busy", UNIT_US},
+        {"hold_us", "device held", UNIT_US},
+        {"submission_cost_us", "submission cost", UNIT_US},
         {"loop_held_max_us", "loop held, max", UNIT_US},
         {"loop_held_p99_us", "loop held, p99", UNIT_US},
 };
@@ -141,6 +158,37 @@ static size_t find_row(const char *key)
         return i;
 }
 
+static uint64_t number_of(const json_t *object, const char *key)
+{
+        return (uint64_t)MAX(json_integer_value(json_object_get(object, key)), (json_int_t)0);
+}
+
+/* One line each; what is no object in that list is none of this version's. */
+static void print_clients(const json_t *clients)
+{
+        const json_t *client;
+        size_t i;
+
+        json_array_foreach(clients, i, client)
+        {
+                const char *name = json_string_value(json_object_get(client, "name"));
+                char busy[VALUE_MAX];
+
+                if (!json_is_object(client))
+                        continue;
+                format_duration((double)number_of(client, "device_us"), busy);
+                cli_say("client \"%s\", pid %" PRIu64 ", uid %" PRIu64 ": device busy %s, waits for %" PRIu64
+                        " jobs",
+                        name ? name : "", number_of(client, "pid"), number_of(client, "uid"), busy,
+                        number_of(client, "jobs"));
+        }
+}
+
+static bool is_clients(const char *key, const json_t *value)
+{
+        return strcmp(key, "clients") == 0 && json_is_array(value);
+}
+
 static void print_table(json_t *status)
 {
         const char *key;
@@ -160,9 +208,10 @@ static void print_table(json_t *status)
 
                 if (row < ARRAY_SIZE(rows))
                         print_row((int)width, rows[row].label, rows[row].unit, value);
-                else
+                else if (!is_clients(key, value))
                         print_row((int)width, key, UNIT_PLAIN, value);
         }
+        print_clients(json_object_get(status, "clients"));
 }
 
 struct status_options {

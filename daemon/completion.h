@@ -2,8 +2,8 @@
 /*
  * completion.h - what a finished slice means for its job.
  *
- * Role:   reports rows, and ends jobs: every job comes to an end through completion_check, exactly once.
- * In:     slices that a device has finished; jobs that were ended early.
+ * Role:   reports rows, and ends jobs: every job comes to an end through completion_end, exactly once.
+ * In:     slices that a device has finished; jobs that are over.
  * Out:    the job's rows and done functions; counters.
  * Thread: loop.
  */
@@ -14,16 +14,10 @@
 #include "daemon/job.h"
 #include "daemon/stats.h"
 
-/* A device has finished `slice`; its rows are final if its status is OK. */
+/* A device has finished `slice`, whose rows are final if its status is OK, and let go of its job as far as it goes. */
 void completion_slice(const struct slice *slice);
 
-/* The device has let go of `slice`'s job as far as this slice goes. */
-void completion_release(const struct slice *slice);
-
-/*
- * Ends and frees the job if it is over, and tells so: then the pointer is dead. Call after anything that may have
- * brought a job to its end.
- */
-bool completion_check(struct job *job, struct stats *stats);
+/* Ends and frees a job that is over (job_is_over), and tells so. The pipeline has let go of it. */
+void completion_end(struct job *job, struct stats *stats);
 
 #endif

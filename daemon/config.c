@@ -13,8 +13,10 @@
 
 #define SECTION "npumatmuld"
 
-#define DEFAULT_BACKEND   "auto"
-#define DEFAULT_LOG_LEVEL LOG_LEVEL_INFO
+#define DEFAULT_BACKEND    "auto"
+#define DEFAULT_SIM_FAULTS ""
+
+const char *const config_switch[] = {"off", "on", NULL};
 
 enum unit { PLAIN = 0, BYTES };
 
@@ -30,6 +32,24 @@ static const struct number {
         CONFIG_NUMBERS(X)
 #undef X
 };
+
+/* Keys whose values are names of a list. */
+static const struct choice {
+        const char *key;
+        const char *const *names;
+        size_t offset; /* in struct config */
+        int standard;
+        const char *text;
+} choices[] = {
+#define X(field, key, names, standard, text) {key, names, offsetof(struct config, field), standard, text},
+        CONFIG_CHOICES(X)
+#undef X
+};
+
+static int *choice_of(struct config *config, const struct choice *choice)
+{
+        return (int *)(void *)((char *)config + choice->offset);
+}
 
 static uint64_t *number_of(struct config *config, const struct number *number)
 {
@@ -52,11 +72,13 @@ int config_init(struct config *config)
         *config = (struct config){
                 .socket_path = strdup(socket && socket[0] ? socket : DAEMON_SOCKET_PATH),
                 .backend = strdup(DEFAULT_BACKEND),
-                .log_level = DEFAULT_LOG_LEVEL,
+                .sim_faults = strdup(DEFAULT_SIM_FAULTS),
         };
+        for (size_t i = 0; i < ARRAY_SIZE(choices); i++)
+                *choice_of(config, &choices[i]) = choices[i].standard;
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
                 *number_of(config, &numbers[i]) = numbers[i].standard;
-        if (config->socket_path && config->backend)
+        if (config->socket_path && config->backend && config->sim_faults)
                 return 0;
         config_deinit(config);
         return -ENOMEM;
@@ -66,6 +88,7 @@ void config_deinit(struct config *config)
 {
         free(config->socket_path);
         free(config->backend);
+        free(config->sim_faults);
         *config = (struct config){0};
 }
 
@@ -137,9 +160,42 @@ static int number_set(struct config *config, const char *key, const char *value,
         return invalid(ret_error, "%.40s: there is no such key", key);
 }
 
+/* "none of a, b, c", for as long as the names fit. */
+static int no_such_name(const char *key, const char *value, const char *const names[],
+                        char ret_error[CONFIG_ERROR_MAX])
+{
+        char list[CONFIG_ERROR_MAX / 2] = "";
+
+        for (size_t i = 0, n = 0; names[i] && n < sizeof list; i++)
+                n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i > 0 ? ", " : "", names[i]);
+        return invalid(ret_error, "%s: \"%.40s\" is none of %s", key, value, list);
+}
+
+/* CONFIG_E_INVALID without a word where `key` is no choice. */
+static int choice_set(struct config *config, const char *key, const char *value, bool *ret_is_choice,
+                      char ret_error[CONFIG_ERROR_MAX])
+{
+        for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
+                const struct choice *choice = &choices[i];
+                int name;
+
+                if (strcmp(choice->key, key) != 0)
+                        continue;
+                *ret_is_choice = true;
+                name = name_find(choice->names, value);
+                if (name < 0)
+                        return no_such_name(key, value, choice->names, ret_error);
+                *choice_of(config, choice) = name;
+                return 0;
+        }
+        *ret_is_choice = false;
+        return 0;
+}
+
 int config_set(struct config *config, const char *key, const char *value, char ret_error[CONFIG_ERROR_MAX])
 {
-        int level;
+        bool is_choice;
+        int r;
 
         if (strcmp(key, "socket") == 0) {
                 if (value[0] == '\0')
@@ -148,17 +204,20 @@ int config_set(struct config *config, const char *key, const char *value, char r
         }
         if (strcmp(key, "backend") == 0) {
                 if (name_find(device_names, value) < 0)
-                        return invalid(ret_error, "backend: \"%.40s\" is none of auto, cpu, sim, xrt", value);
+                        return no_such_name(key, value, device_names, ret_error);
                 return string_set(&config->backend, value);
         }
-        if (strcmp(key, "log-level") == 0) {
-                level = name_find(log_level_names, value);
-                if (level < 0)
+        if (strcmp(key, "sim-faults") == 0) {
+                if (!sim_faults_are_valid(value))
                         return invalid(ret_error,
-                                       "log-level: \"%.40s\" is none of error, warning, info, debug", value);
-                config->log_level = (enum log_level)level;
-                return 0;
+                                       "sim-faults: \"%.40s\" is not FAULT@N[,FAULT@N...], FAULT error or slow, "
+                                       "N from 1",
+                                       value);
+                return string_set(&config->sim_faults, value);
         }
+        r = choice_set(config, key, value, &is_choice, ret_error);
+        if (is_choice)
+                return r;
         return number_set(config, key, value, ret_error);
 }
 
@@ -279,10 +338,18 @@ void config_print(const struct config *config, FILE *to)
         line_print(to, strcmp(config->socket_path, DAEMON_SOCKET_PATH) == 0, "socket", config->socket_path);
         (void)fprintf(to, "# backend: the device: auto, cpu, sim or xrt. Default: %s\n", DEFAULT_BACKEND);
         line_print(to, strcmp(config->backend, DEFAULT_BACKEND) == 0, "backend", config->backend);
-        (void)fprintf(to, "# log-level: error, warning, info or debug. Default: %s\n",
-                      log_level_names[DEFAULT_LOG_LEVEL]);
-        line_print(to, config->log_level == DEFAULT_LOG_LEVEL, "log-level",
-                   log_level_names[config->log_level]);
+        for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
+                const struct choice *choice = &choices[i];
+                const int value = *(const int *)(const void *)((const char *)config + choice->offset);
+
+                (void)fprintf(to, "# %s: %s. Default: %s\n", choice->key, choice->text,
+                              choice->names[choice->standard]);
+                line_print(to, value == choice->standard, choice->key, choice->names[value]);
+        }
+        (void)fprintf(to,
+                      "# sim-faults: of backend sim: what goes wrong, FAULT@N[,FAULT@N...]: error or slow, at "
+                      "submission N. Default: none\n");
+        line_print(to, config->sim_faults[0] == '\0', "sim-faults", config->sim_faults);
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
                 const struct number *number = &numbers[i];
                 uint64_t value = *(const uint64_t *)(const void *)((const char *)config + number->offset);

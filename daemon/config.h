@@ -2,7 +2,8 @@
 /*
  * config.h - every setting, with its default and bounds, in one table.
  *
- * Role:   configuration file and command line -> struct config; constant after start.
+ * Role:   configuration file and command line -> struct config; what the daemon lets change while it runs goes
+ *         through here, too.
  * Thread: loop, before it runs.
  * Owns:   the strings of struct config.
  */
@@ -10,6 +11,8 @@
 #define DAEMON_CONFIG_H
 
 #include "daemon/log.h"
+#include "daemon/policy.h"
+#include "proto/npu-model.h"
 
 #include <stdio.h>
 
@@ -49,6 +52,12 @@
           "replies queued for a connection above which nothing more is read from it")                        \
         X(batch_bound_us,         "batch-bound-us",         PLAIN, 10000,    1,        1000000,              \
           "predicted device time of one submission, at most; a job's rows are reported that often")          \
+        X(aging_ms,               "aging-ms",               PLAIN, 100,      1,        600000,               \
+          "time without any of its jobs being served after which a class comes before all others")           \
+        X(window_us,              "window-us",              PLAIN, 200,      0,        1000000,              \
+          "of policy window: how long the oldest job waits for others")                                      \
+        X(sim_scale,              "sim-scale",              PLAIN, 400,      1,        1000000,              \
+          "of backend sim: the model's times are multiplied by this, so that the CPU keeps up")              \
         X(hello_timeout_ms,       "hello-timeout-ms",       PLAIN, 5000,     1,        600000,               \
           "time for a new connection to say HELLO")                                                          \
         X(frame_timeout_ms,       "frame-timeout-ms",       PLAIN, 5000,     1,        600000,               \
@@ -59,16 +68,33 @@
           "time in which a client must accept a byte of its replies when they pile up")                      \
         X(drain_timeout_ms,       "drain-timeout-ms",       PLAIN, 20000,    1,        600000,               \
           "time that running jobs get when the daemon is told to stop")
+
+/*      field                   key             names             default          text */
+#define CONFIG_CHOICES(X)                                                                                    \
+        X(log_level,            "log-level",    log_level_names,  LOG_LEVEL_INFO,  "error, warning, info or debug") \
+        X(policy,               "policy",       policy_names,     POLICY_HOLD,                               \
+          "when a submission is composed: natural (at once), hold (the idle device waits for clients that "  \
+          "were just answered and will be back at once) or window (see window-us)")                          \
+        X(stacking,             "stacking",     config_switch,    1,                                         \
+          "on or off: jobs of the same weights are computed as one product")                                 \
+        X(sim_profile,          "sim-profile",  npu_model_names,  NPU_PHOENIX,                               \
+          "of backend sim: phoenix, origin or origin-measured")
 /* clang-format on */
 
 struct config {
-        char *socket_path;  /* owned */
-        char *backend;      /* owned */
-        enum log_level log_level;
+        char *socket_path; /* owned */
+        char *backend;     /* owned */
+        char *sim_faults;  /* owned */
+#define X(field, key, names, standard, text) int field; /* an index into names */
+        CONFIG_CHOICES(X)
+#undef X
 #define X(field, key, unit, standard, least, most, text) uint64_t field;
         CONFIG_NUMBERS(X)
 #undef X
 };
+
+/* "off", "on", NULL. */
+extern const char *const config_switch[];
 
 #define CONFIG_ERROR_MAX 256
 

@@ -1,38 +1,95 @@
 /* SPDX-License-Identifier: MIT */
-/* cost.c - see cost.h. */
+/*
+ * cost.c - see cost.h.
+ *
+ * A prediction is a sum of parts: the fixed one, and one for each class of work. When it was wrong, each part takes
+ * blame for the difference in proportion to the square of its share (normalised least squares, every part being as
+ * uncertain as it is large). So a submission that is nearly all of one class corrects that class alone, small ones
+ * teach the fixed part, large ones the slopes, and mixed ones do not spoil either.
+ *
+ * A part moves by an eighth of its blame: fast enough to follow a change of clock or power within ten submissions, slow
+ * enough that one preempted run matters little. The first few observations of a part count for more, as the seed knows
+ * nothing of the class. No single submission counts as more than twice or less than half of what was expected:
+ * everybody's slices are cut by this model.
+ */
 #include "daemon/cost.h"
 
-/*
- * A submission teaches the slope only where work outweighs the fixed part (which devices report their times without),
- * and moves it by an eighth: fast enough to follow a clock or power change within ten submissions, slow enough that one
- * preempted run matters little. No single one, of however odd a shape, counts as more than twice or less than half of
- * what was expected: everybody's slices are cut by this model.
- */
-#define LEARN_SHARE  0.125
+#define LEARN_LEAST  8.0
+#define WEIGHT_LEAST 1e-3
 #define STEP_MOST    2.0
+#define FIXED_MIN_NS 1.0
 #define SLOPE_MIN_NS 1e-6 /* 10^6 GMAC/s: nothing is faster; keeps the model invertible */
-#define MACS_MAX     9e18
 
-uint64_t cost_predict_ns(const struct cost_model *cost, uint64_t work_macs)
+void cost_init(struct cost_model *cost, double fixed_ns, double ns_per_mac)
 {
-        return (uint64_t)(cost->fixed_ns + cost->ns_per_mac * (double)work_macs);
+        *cost = (struct cost_model){.fixed_ns = MAX(fixed_ns, FIXED_MIN_NS)};
+        for (size_t i = 0; i < COST_CLASSES; i++)
+                cost->slopes[i].ns_per_mac = MAX(ns_per_mac, SLOPE_MIN_NS);
 }
 
-uint64_t cost_macs_within(const struct cost_model *cost, uint64_t bound_ns)
+/* 0..3, at bounds where kernels and macro-tiles begin to be filled. */
+static unsigned size_class(uint64_t n)
 {
-        double macs = ((double)bound_ns - cost->fixed_ns) / cost->ns_per_mac;
-
-        return macs < 1 ? 1 : macs > MACS_MAX ? (uint64_t)MACS_MAX : (uint64_t)macs;
+        return n < 16 ? 0 : n < 64 ? 1 : n < 384 ? 2 : 3;
 }
 
-void cost_observe(struct cost_model *cost, uint64_t work_macs, uint64_t took_ns)
+unsigned cost_class(const struct product *product)
 {
-        const double expected_ns = cost->ns_per_mac * (double)work_macs;
-        double measured_ns = (double)took_ns;
+        return size_class(product->k) << 3 | size_class(product->n) << 1 | product->b_transposed;
+}
 
-        if (expected_ns < cost->fixed_ns) /* too short to tell the slope from chance */
-                return;
-        measured_ns = MAX(expected_ns / STEP_MOST, MIN(expected_ns * STEP_MOST, measured_ns));
-        cost->ns_per_mac += LEARN_SHARE * (measured_ns / (double)work_macs - cost->ns_per_mac);
-        cost->ns_per_mac = MAX(cost->ns_per_mac, SLOPE_MIN_NS);
+static double predict(const struct cost_model *cost, const struct cost_work *work)
+{
+        double ns = cost->fixed_ns;
+
+        for (size_t i = 0; i < COST_CLASSES; i++)
+                ns += cost->slopes[i].ns_per_mac * work->macs[i];
+        return ns;
+}
+
+uint64_t cost_predict_ns(const struct cost_model *cost, const struct cost_work *work)
+{
+        const double ns = predict(cost, work);
+
+        return ns < 1.8e19 ? (uint64_t)ns : UINT64_MAX;
+}
+
+/*
+ * How far a part moves that bears `weight` (0..1) of the blame: by all of it at first, by 1 / LEARN_LEAST once it has
+ * been corrected that often. A part too small to be told from chance stays.
+ */
+static double move(double *observed, double weight, double error_ns)
+{
+        const double moved_ns = error_ns * weight / MIN(1 + *observed, LEARN_LEAST);
+
+        if (weight < WEIGHT_LEAST)
+                return 0;
+        *observed = MIN(*observed + weight, LEARN_LEAST);
+        return moved_ns;
+}
+
+void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_t took_ns)
+{
+        const double predicted_ns = predict(cost, work);
+        const double counted_ns =
+                MAX(predicted_ns / STEP_MOST, MIN(predicted_ns * STEP_MOST, (double)took_ns));
+        const double error_ns = counted_ns - predicted_ns;
+        double shares_ns[COST_CLASSES];
+        double squares = cost->fixed_ns * cost->fixed_ns;
+        double fixed_weight;
+
+        for (size_t i = 0; i < COST_CLASSES; i++) {
+                shares_ns[i] = cost->slopes[i].ns_per_mac * work->macs[i];
+                squares += shares_ns[i] * shares_ns[i];
+        }
+        fixed_weight = cost->fixed_ns * cost->fixed_ns / squares;
+        for (size_t i = 0; i < COST_CLASSES; i++) {
+                struct cost_slope *slope = &cost->slopes[i];
+                const double weight = shares_ns[i] * shares_ns[i] / squares;
+
+                if (work->macs[i] > 0)
+                        slope->ns_per_mac += move(&slope->observed, weight, error_ns) / work->macs[i];
+                slope->ns_per_mac = MAX(slope->ns_per_mac, SLOPE_MIN_NS);
+        }
+        cost->fixed_ns = MAX(cost->fixed_ns + move(&cost->observed, fixed_weight, error_ns), FIXED_MIN_NS);
 }

@@ -2,27 +2,42 @@
 /*
  * cost.h - how long a device will take.
  *
- * Role:   predicts a submission's time as fixed + work * per multiply-add, seeded by the device and corrected by
- *         what submissions took.
+ * Role:   predicts a submission's time as fixed + sum of work * per multiply-add, with a slope for each class of
+ *         shapes; seeded by the device, corrected by what submissions took.
+ * In:     work in multiply-adds as the device makes them, padding included; measured times.
  * Thread: loop. Pure: times are arguments.
  */
 #ifndef DAEMON_COST_H
 #define DAEMON_COST_H
 
-#include "proto/base.h"
+#include "daemon/product.h"
+
+/* K in four classes, N in four, B stored either way. */
+#define COST_CLASSES 32
 
 struct cost_model {
         double fixed_ns;
-        double ns_per_mac;
+        struct cost_slope {
+                double ns_per_mac;
+                double observed; /* how much it has been corrected so far */
+        } slopes[COST_CLASSES];
+        double observed; /* the same of fixed_ns */
 };
 
-/* Predicted nanoseconds of `work_macs` multiply-adds in one submission. */
-uint64_t cost_predict_ns(const struct cost_model *cost, uint64_t work_macs);
+/* What one submission does: multiply-adds by class. */
+struct cost_work {
+        double macs[COST_CLASSES];
+};
 
-/* The most multiply-adds that one submission may have to stay within `bound_ns`; at least 1. */
-uint64_t cost_macs_within(const struct cost_model *cost, uint64_t bound_ns);
+void cost_init(struct cost_model *cost, double fixed_ns, double ns_per_mac);
 
-/* Learns from a submission of `work_macs` that took `took_ns`. */
-void cost_observe(struct cost_model *cost, uint64_t work_macs, uint64_t took_ns);
+/* The class of a product's shape: what decides how much a multiply-add costs. */
+unsigned cost_class(const struct product *product);
+
+/* Predicted nanoseconds of one submission. */
+uint64_t cost_predict_ns(const struct cost_model *cost, const struct cost_work *work);
+
+/* Learns from a submission of `work` that took `took_ns`. */
+void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_t took_ns);
 
 #endif

@@ -17,6 +17,7 @@
 #include "daemon/dispatch.h"
 #include "daemon/listener.h"
 #include "daemon/loop-meter.h"
+#include "daemon/timer.h"
 #include "daemon/version.h"
 
 #define DRAIN_AGAIN_MS 100
@@ -29,7 +30,7 @@ enum daemon_state {
 };
 
 struct daemon {
-        const struct config *config; /* borrowed: outlives us */
+        struct config config; /* owned */
         uv_loop_t loop;
         enum daemon_state state;
         uint64_t start_ns;
@@ -41,6 +42,7 @@ struct daemon {
         } status; /* as it was first asked for in that turn of the loop */
         struct quota quota;
         struct arena_set arenas;
+        struct timer timer;
         struct pipeline pipeline;
         struct device *device; /* owned; NULL once closing */
         struct session_context sessions;
@@ -69,6 +71,7 @@ static void finish(struct daemon *daemon)
         if (daemon->device)
                 daemon->device->ops->close(daemon->device, on_device_closed, daemon);
         daemon->device = NULL;
+        timer_close(&daemon->timer);
         connection_set_close(&daemon->connections);
         loop_meter_close(&daemon->meter);
         uv_close((uv_handle_t *)&daemon->sigterm, NULL);
@@ -85,7 +88,7 @@ static void on_client_gone(void *userdata)
         struct daemon *daemon = userdata;
 
         if (daemon->state == DAEMON_LEAVING && daemon->clients.n_clients == 0 &&
-            daemon->pipeline.jobs_inside == 0)
+            pipeline_is_idle(&daemon->pipeline))
                 finish(daemon);
 }
 
@@ -99,7 +102,7 @@ static void on_drain_timeout(uv_timer_t *timer)
                 return;
         }
         log_warning("%zu jobs are not done in time (drain-timeout-ms = %" PRIu64 "); they are cancelled",
-                    daemon->pipeline.jobs_inside, daemon->config->drain_timeout_ms);
+                    daemon->pipeline.jobs_inside, daemon->config.drain_timeout_ms);
         pipeline_cancel_all(&daemon->pipeline);
 }
 
@@ -108,14 +111,14 @@ static void drain_start(struct daemon *daemon, uint64_t timeout_ms)
         (void)uv_timer_start(&daemon->drain, on_drain_timeout, timeout_ms, DRAIN_AGAIN_MS);
 }
 
-/* The last job has ended. */
+/* The last job has ended, and no batch is inside. */
 static void on_idle(void *userdata)
 {
         struct daemon *daemon = userdata;
 
         if (daemon->state == DAEMON_DRAINING) {
                 daemon->state = DAEMON_LEAVING;
-                drain_start(daemon, daemon->config->stall_timeout_ms);
+                drain_start(daemon, daemon->config.stall_timeout_ms);
                 dispatch_bye_all(&daemon->clients, STATUS_OK, "the daemon is stopping");
         }
         on_client_gone(daemon);
@@ -135,8 +138,9 @@ static void stop(struct daemon *daemon, const char *why)
         daemon->sessions.stopping = true;
         daemon->arenas.stopping = true;
         listener_close(&daemon->listener);
-        drain_start(daemon, daemon->config->drain_timeout_ms);
-        if (daemon->pipeline.jobs_inside == 0)
+        drain_start(daemon, daemon->config.drain_timeout_ms);
+        pipeline_complete_all_groups(&daemon->pipeline);
+        if (pipeline_is_idle(&daemon->pipeline))
                 on_idle(daemon);
 }
 
@@ -185,20 +189,35 @@ static const struct listener_ops listener_ops = {.accepted = on_accepted, .exhau
 
 static char *status_make(const struct daemon *daemon)
 {
-        const struct stats_now now = {
-                .backend = daemon->device->ops->name,
+        const struct pipeline *pipeline = &daemon->pipeline;
+        const struct device *device = daemon->device;
+        const size_t n_max = daemon->clients.n_clients;
+        _cleanup_(freep) struct stats_client *clients = calloc(MAX(n_max, (size_t)1), sizeof *clients);
+        struct stats_now now = {
+                .backend = device->ops->name,
                 .device_state = "ok",
-                .device = daemon->device->description,
+                .device = device->description,
+                .policy = policy_names[pipeline->policy.kind],
+                .stacking = pipeline->batcher.stacks,
                 .uptime_s = (double)(uv_hrtime() - daemon->start_ns) * 1e-9,
-                .buffer_syncs = daemon->device->counters.buffer_syncs,
-                .matrix_copies = daemon->device->counters.matrix_copies,
-                .queue_depth = daemon->pipeline.scheduler.depth,
+                .buffer_syncs = device->counters.buffer_syncs,
+                .matrix_copies = device->counters.matrix_copies,
+                .weights_packs = device->counters.weights_packs,
+                .model_overruns = device->counters.overruns,
+                .predicted_fixed_ns = (uint64_t)pipeline->cost.fixed_ns,
+                .queue_depth = pipeline->scheduler.depth,
                 .connections = daemon->clients.n_clients,
                 .arenas = daemon->arenas.n_arenas,
                 .arena_bytes = daemon->quota.used[QUOTA_BYTES],
-                .jobs_inside = daemon->pipeline.jobs_inside,
+                .jobs_inside = pipeline->jobs_inside,
+                .clients = clients,
         };
 
+        if (!clients)
+                return NULL;
+        now.n_clients = dispatch_report(&daemon->clients, clients, n_max);
+        for (size_t i = 0; i < CLASS_MAX; i++)
+                now.class_depths[i] = pipeline->scheduler.class_depth[i];
         return stats_json(&daemon->stats, &now);
 }
 
@@ -213,6 +232,31 @@ static char *status_json(void *userdata)
                 daemon->status.turn = daemon->meter.n_turns;
         }
         return daemon->status.json ? strdup(daemon->status.json) : NULL;
+}
+
+/* The settings that may change while the daemon runs, by the rules of the configuration. */
+static bool set(void *userdata, const char *key, const char *value, struct fault *ret_fault)
+{
+        static const char *const changeable[] = {"policy", "window-us", "stacking", NULL};
+        struct daemon *daemon = userdata;
+        char error[CONFIG_ERROR_MAX];
+        bool is_known = false;
+        int r;
+
+        for (size_t i = 0; changeable[i]; i++)
+                is_known = is_known || strcmp(key, changeable[i]) == 0;
+        if (!is_known)
+                return fault_set(ret_fault, STATUS_INVALID,
+                                 "\"%s\" cannot be set while the daemon runs; policy, window-us and stacking can",
+                                 key);
+        r = config_set(&daemon->config, key, value, error);
+        if (r != 0)
+                return fault_set(ret_fault, STATUS_INVALID, "%.200s", error);
+        pipeline_set_policy(&daemon->pipeline, (enum policy_kind)daemon->config.policy,
+                            daemon->config.window_us * 1000);
+        pipeline_set_stacking(&daemon->pipeline, daemon->config.stacking != 0);
+        log_info("%s = %s, by a client", key, value);
+        return true;
 }
 
 static void on_watchdog(uv_timer_t *timer)
@@ -236,11 +280,16 @@ static void raise_nofile(void)
 
 static int device_choose(struct daemon *daemon)
 {
-        const char *wanted = daemon->config->backend;
+        const char *wanted = daemon->config.backend;
+        const struct device_settings settings = {
+                .sim_model = (enum npu_model)daemon->config.sim_profile,
+                .sim_scale = (double)daemon->config.sim_scale,
+                .sim_faults = daemon->config.sim_faults,
+        };
         struct device *device = NULL;
         const char *reason;
-        int r = device_open(wanted, &daemon->loop, &pipeline_device_events, &daemon->pipeline, &device,
-                            &reason);
+        int r = device_open(wanted, &daemon->loop, &daemon->timer.timeline, &settings, &pipeline_device_events,
+                            &daemon->pipeline, &device, &reason);
 
         if (r != 0) {
                 log_error("backend %s cannot be used: %s; choose another with --backend=", wanted,
@@ -258,7 +307,14 @@ static int device_choose(struct daemon *daemon)
 
 static void stages_init(struct daemon *daemon)
 {
-        const struct config *config = daemon->config;
+        const struct config *config = &daemon->config;
+        const struct pipeline_settings settings = {
+                .bound_ns = config->batch_bound_us * 1000,
+                .aging_ns = config->aging_ms * 1000000,
+                .window_ns = config->window_us * 1000,
+                .policy = (enum policy_kind)config->policy,
+                .stacks = config->stacking != 0,
+        };
         const struct quota_limits limits = {
                 .per_uid =
                         {
@@ -278,7 +334,7 @@ static void stages_init(struct daemon *daemon)
 
         quota_init(&daemon->quota, &limits);
         daemon->arenas = (struct arena_set){.loop = &daemon->loop, .quota = &daemon->quota};
-        pipeline_init(&daemon->pipeline, config->batch_bound_us * 1000, &daemon->stats);
+        pipeline_init(&daemon->pipeline, &daemon->timer.timeline, &settings, &daemon->stats);
         daemon->pipeline.idle_fn = on_idle;
         daemon->pipeline.idle_userdata = daemon;
         daemon->sessions = (struct session_context){
@@ -295,8 +351,10 @@ static void stages_init(struct daemon *daemon)
                                 .uid_bytes = config->bytes_per_uid,
                                 .jobs = (uint32_t)config->jobs_per_connection,
                         },
+                .owner_uid = geteuid(),
                 .status_json = status_json,
-                .status_userdata = daemon,
+                .set = set,
+                .userdata = daemon,
         };
         daemon->clients = (struct dispatch_context){
                 .connections = &daemon->connections,
@@ -335,7 +393,7 @@ static int listen_and_watch(struct daemon *daemon)
 
         (void)uv_signal_start(&daemon->sigterm, on_signal, SIGTERM);
         (void)uv_signal_start(&daemon->sigint, on_signal, SIGINT);
-        r = listener_open(&daemon->listener, &daemon->loop, daemon->config->socket_path, &listener_ops,
+        r = listener_open(&daemon->listener, &daemon->loop, daemon->config.socket_path, &listener_ops,
                           daemon, error);
         if (r < 0) {
                 log_error("%s", error);
@@ -347,18 +405,24 @@ static int listen_and_watch(struct daemon *daemon)
         return 0;
 }
 
-int daemon_new(const struct config *config, struct daemon **ret_daemon)
+int daemon_new(struct config *config, struct daemon **ret_daemon)
 {
         _cleanup_(freep) struct daemon *daemon = calloc(1, sizeof *daemon);
         int r;
 
         if (!daemon)
                 return -ENOMEM;
-        daemon->config = config;
         daemon->start_ns = uv_hrtime();
         r = uv_loop_init(&daemon->loop);
         if (r < 0)
                 return r;
+        r = timer_open(&daemon->timer, &daemon->loop);
+        if (r < 0) {
+                (void)uv_loop_close(&daemon->loop);
+                return r;
+        }
+        daemon->config = *config;
+        *config = (struct config){0};
         r = loop_meter_open(&daemon->meter, &daemon->loop, &daemon->stats.hold);
         assert(r == 0); /* fails only for an option that libuv does not know */
         raise_nofile();
@@ -393,6 +457,7 @@ struct daemon *daemon_free(struct daemon *daemon)
         quota_deinit(&daemon->quota);
         r = uv_loop_close(&daemon->loop);
         assert(r == 0); /* every handle has been closed by its owner */
+        config_deinit(&daemon->config);
         free(daemon->status.json);
         free(daemon);
         return NULL;

@@ -13,10 +13,10 @@
 struct daemon;
 
 /*
- * Opens the device and the socket. `config` must outlive the daemon. Returns 0 or -errno (the reason has been
- * logged).
+ * Opens the device and the socket. `config` is taken over as soon as anything that depends on it is made, and left
+ * empty. Returns 0 or -errno (the reason has been logged).
  */
-int daemon_new(const struct config *config, struct daemon **ret_daemon);
+int daemon_new(struct config *config, struct daemon **ret_daemon);
 
 /* After daemon_run, or instead of it. Returns NULL; NULL is allowed. */
 struct daemon *daemon_free(struct daemon *daemon);

@@ -19,6 +19,29 @@ static struct batch *batch_await(struct device_worker *worker)
         }
 }
 
+static const struct stack *stack_of(const struct batch *batch, size_t slice)
+{
+        const struct stack *stack = batch->stacks;
+
+        while (stack->first + stack->n_slices <= slice)
+                stack++;
+        return stack;
+}
+
+/*
+ * Under the mutex: the slices to run next, from batch->n_finished on, none beyond the end of their stack. Where some
+ * were dropped they are done with, and the stack is run in pieces.
+ */
+static size_t slices_choose(struct batch *batch)
+{
+        const struct stack *stack = stack_of(batch, batch->n_finished);
+        size_t end = batch->n_finished;
+
+        while (end < stack->first + stack->n_slices && !batch->slices[end].is_dropped)
+                batch->slices[end++].status = STATUS_OK;
+        return end - batch->n_finished;
+}
+
 static void worker_thread(void *userdata)
 {
         struct device_worker *worker = userdata;
@@ -26,16 +49,22 @@ static void worker_thread(void *userdata)
 
         uv_mutex_lock(&worker->mutex);
         while ((batch = batch_await(worker))) {
-                struct slice *slice = &batch->slices[batch->n_finished];
-                uint64_t start_ns, end_ns;
+                const struct slice *slices = &batch->slices[batch->n_finished];
+                const size_t n = slices_choose(batch);
+                uint64_t start_ns = 0, end_ns = 0;
 
-                uv_mutex_unlock(&worker->mutex);
-                start_ns = uv_hrtime();
-                worker->run_fn(slice);
-                end_ns = uv_hrtime();
-                uv_mutex_lock(&worker->mutex);
+                if (n == 0) {
+                        batch->slices[batch->n_finished].status = STATUS_CANCELLED;
+                } else {
+                        batch->n_begun = batch->n_finished + n;
+                        uv_mutex_unlock(&worker->mutex);
+                        start_ns = uv_hrtime();
+                        worker->run_fn(slices, n);
+                        end_ns = uv_hrtime();
+                        uv_mutex_lock(&worker->mutex);
+                }
                 batch->device_ns += end_ns - start_ns;
-                batch->n_finished++;
+                batch->n_finished += MAX(n, (size_t)1);
                 (void)uv_async_send(&worker->news);
         }
         uv_mutex_unlock(&worker->mutex);
@@ -107,10 +136,19 @@ fail_cond:
 void device_worker_submit(struct device_worker *worker, struct batch *batch)
 {
         batch->n_finished = 0;
+        batch->n_begun = 0;
         batch->device_ns = 0;
         uv_mutex_lock(&worker->mutex);
         TAILQ_INSERT_TAIL(&worker->inside, batch, device_link);
         uv_cond_signal(&worker->changed);
+        uv_mutex_unlock(&worker->mutex);
+}
+
+void device_worker_drop(struct device_worker *worker, struct batch *batch, size_t index)
+{
+        uv_mutex_lock(&worker->mutex);
+        if (index >= batch->n_begun)
+                batch->slices[index].is_dropped = true;
         uv_mutex_unlock(&worker->mutex);
 }
 

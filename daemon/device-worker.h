@@ -2,7 +2,7 @@
 /*
  * device-worker.h - a thread that works through batches, for devices that compute in this process.
  *
- * Role:   takes batches on the loop, runs their slices one after the other on a thread, and brings the news back
+ * Role:   takes batches on the loop, runs their stacks one after the other on a thread, and brings the news back
  *         to the loop.
  * In:     batches, from the loop. Out: slice_done and batch_done, on the loop.
  * Thread: both; this is the only file with a lock. Callbacks never run under it.
@@ -13,8 +13,8 @@
 
 #include "daemon/device.h"
 
-/* On the worker's thread: computes one slice and sets its status. */
-typedef void (*device_worker_run_fn)(struct slice *slice);
+/* On the worker's thread: computes `n` slices that stand side by side in one stack, as one product. */
+typedef void (*device_worker_run_fn)(const struct slice *slices, size_t n);
 
 /* On the loop. */
 struct device_worker_events {
@@ -26,7 +26,8 @@ struct device_worker_events {
 struct device_worker {
         uv_thread_t thread;
         uv_async_t news;   /* thread -> loop; wake-ups coalesce, so batch::n_finished says what is new */
-        uv_mutex_t mutex;  /* guards stopping, inside, and n_finished and device_ns of the batches inside */
+        uv_mutex_t mutex;  /* guards stopping, inside, and of the batches inside n_finished, device_ns and the
+                              slices' status and is_dropped */
         uv_cond_t changed; /* loop -> thread: a batch came, or stopping */
         bool stopping;
         TAILQ_HEAD(, batch) inside; /* submitted and not reported as done, oldest first */
@@ -41,6 +42,9 @@ int device_worker_open(struct device_worker *worker, uv_loop_t *loop, device_wor
                        const struct device_worker_events *events, void *userdata);
 
 void device_worker_submit(struct device_worker *worker, struct batch *batch);
+
+/* device_ops::drop: leaves the slice out unless it has begun. */
+void device_worker_drop(struct device_worker *worker, struct batch *batch, size_t index);
 
 /*
  * No batch may be inside: the thread is idle, so joining it does not hold the loop. May be called from within

@@ -14,12 +14,13 @@ static const struct registered {
 } registry[] = {
         {"xrt", NULL, "this build has no NPU support", true},
         {"cpu", &cpu_device_ops, NULL, true},
-        {"sim", NULL, "this build has no simulated device", false},
+        {"sim", &sim_device_ops, NULL, false},
 };
 
 const char *const device_names[] = {"auto", "cpu", "sim", "xrt", NULL};
 
 static int registered_open(const struct registered *registered, uv_loop_t *loop,
+                           struct timeline *timeline, const struct device_settings *settings,
                            const struct device_events *events, void *userdata, struct device **ret_device,
                            const char **ret_reason)
 {
@@ -27,10 +28,11 @@ static int registered_open(const struct registered *registered, uv_loop_t *loop,
                 *ret_reason = registered->missing_reason;
                 return DEVICE_E_ABSENT;
         }
-        return registered->ops->open(loop, events, userdata, ret_device, ret_reason);
+        return registered->ops->open(loop, timeline, settings, events, userdata, ret_device, ret_reason);
 }
 
-int device_open(const char *name, uv_loop_t *loop, const struct device_events *events, void *userdata,
+int device_open(const char *name, uv_loop_t *loop, struct timeline *timeline,
+                const struct device_settings *settings, const struct device_events *events, void *userdata,
                 struct device **ret_device, const char **ret_reason)
 {
         const bool is_auto = strcmp(name, "auto") == 0;
@@ -43,7 +45,7 @@ int device_open(const char *name, uv_loop_t *loop, const struct device_events *e
 
                 if (is_auto ? !registry[i].is_automatic : strcmp(name, registry[i].name) != 0)
                         continue;
-                r = registered_open(&registry[i], loop, events, userdata, ret_device, &reason);
+                r = registered_open(&registry[i], loop, timeline, settings, events, userdata, ret_device, &reason);
                 if (!first_reason)
                         first_reason = reason;
                 if (r == 0 || !is_auto)

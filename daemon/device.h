@@ -11,8 +11,10 @@
  * Design notes
  * - A batch belongs to the device from submit until batch_done has been called, and to nobody else. Its slices
  *   are reported in order, each exactly once, each with OK or DEVICE_ERROR; then batch_done, exactly once.
- * - A slice is finished when its rows of C are written and the device will not touch them again. The product's
- *   other memory is untouchable only from batch_done on.
+ * - Slices that share their B stand side by side and form a *stack*: one product, M being all their rows. A device
+ *   computes a stack as one, and may report its slices together. Every slice is in exactly one stack.
+ * - A slice is finished when its rows of C are written. From then on the device touches no operand of that slice any
+ *   more, neither A nor C; B and its product's constants only if another slice of the batch still needs them.
  * - A device reports nothing but finished slices: row reports, cancelling and fairness all happen between
  *   slices, above this line.
  * - Submitting to a device without a free slot is a fault of the caller.
@@ -21,32 +23,48 @@
 #define DAEMON_DEVICE_H
 
 #include "daemon/product.h"
+#include "daemon/timeline.h"
+#include "proto/npu-model.h"
 #include "proto/status.h"
 
 #include <sys/queue.h>
 #include <uv.h>
-
-struct job;
 
 /* Rows first_row .. first_row + rows - 1 of one product. */
 struct slice {
         struct job *job;               /* ref, held by the pipeline: devices do not look inside */
         const struct product *product; /* borrowed: part of the job */
         uint64_t first_row, rows;
-        enum status status; /* written by the device before it reports the slice: OK or DEVICE_ERROR */
+        double charge_ns;   /* what the batcher predicted that this slice adds to the batch */
+        enum status status; /* written by the device before it reports the slice: OK, DEVICE_ERROR, or CANCELLED
+                               for one that was dropped before it had begun */
+        bool is_dropped;    /* by device_ops::drop */
 };
 
-#define BATCH_SLICES_MAX 64
+/* Slices `first` .. `first + n_slices - 1` of a batch, all of the same B. */
+struct stack {
+        size_t first, n_slices;
+        uint64_t rows;      /* of all of them */
+        double padded_macs; /* multiply-adds that the device makes of them, padding included */
+};
+
+#define BATCH_SLICES_MAX 256
+#define BATCH_STACKS_MAX 64
 
 struct batch {
         size_t n_slices;
         struct slice slices[BATCH_SLICES_MAX];
-        uint64_t work_macs;            /* multiply-adds in all slices together */
-        uint64_t predicted_ns;         /* what the batcher expected */
-        uint64_t device_ns;            /* what it took; written by the device before batch_done */
-        size_t n_finished;             /* for the device's use */
+        size_t n_stacks;
+        struct stack stacks[BATCH_STACKS_MAX]; /* in the order of their slices */
+        uint64_t predicted_ns;          /* what the batcher expected */
+        uint64_t device_ns;             /* what it took; written by the device before batch_done */
+        size_t n_begun, n_finished;     /* for the device's use */
         TAILQ_ENTRY(batch) device_link; /* for the device's use */
-        TAILQ_ENTRY(batch) pool_link;   /* pipeline::free_batches */
+};
+
+/* What a device makes of a stack of m rows by K by N: it computes multiples of these. All at least 1. */
+struct device_padding {
+        uint64_t rows, depth, cols;
 };
 
 /* What a device tells about itself once it is open; constant afterwards but for free_slots and counters. */
@@ -57,11 +75,17 @@ struct device {
         const char *description;            /* for people: "portable C kernel, 1 thread" */
         size_t free_slots;                  /* batches that it would take now */
         uint64_t granule_rows;              /* slices of a multiple of this many rows waste nothing */
-        double seed_fixed_ns;               /* cost of a submission, until the first has been measured */
-        double seed_ns_per_mac;             /* and of a multiply-add */
+        struct device_padding padding;
+        size_t stacks_max;                  /* of one batch, 1 .. BATCH_STACKS_MAX */
+        uint64_t pack_ns;       /* how long before it could begin a batch should be submitted to a second slot */
+        double time_scale;      /* its times are these many times longer than they should be; 1: a real device's */
+        double seed_fixed_ns;   /* cost of a submission, until the first has been measured */
+        double seed_ns_per_mac; /* and of a multiply-add, padding included */
         struct {
                 uint64_t buffer_syncs;  /* operand transfers to or from the device's own memory */
                 uint64_t matrix_copies; /* copies of whole operands: packing A or B, unpacking C */
+                uint64_t weights_packs; /* residents packed; their syncs and copies are counted here alone */
+                uint64_t overruns;      /* of a model: batches that took longer to compute than it allows */
         } counters;
 };
 
@@ -72,16 +96,43 @@ struct device_events {
 
 typedef void (*device_closed_fn)(void *userdata);
 
+/* How a model comes by its results. */
+enum sim_compute {
+        SIM_COMPUTE_ON_THREAD = 0, /* while its time goes by */
+        SIM_COMPUTE_AT_ONCE,       /* inside submit: for small products on a virtual clock */
+        SIM_COMPUTE_NEVER,         /* only times: products need no operands */
+};
+
+/* What devices are opened with: the settings that some of them have. */
+struct device_settings {
+        enum npu_model sim_model;
+        enum sim_compute sim_compute;
+        double sim_scale;       /* model times are multiplied by this */
+        const char *sim_faults; /* a script, see device/sim.c; NULL: none. Outlives the device */
+};
+
+/* Whether a script of faults can be read. */
+bool sim_faults_are_valid(const char *script);
+
 struct device_ops {
         const char *name; /* of --backend= and of `backend` in status */
         /*
-         * Makes a device ready for its first batch. `ret_device` is ended by close. Returns 0, -errno, or
-         * DEVICE_E_ABSENT with the reason in ret_reason.
+         * Makes a device ready for its first batch. `timeline` outlives it. `ret_device` is ended by close. Returns
+         * 0, -errno, or DEVICE_E_ABSENT with the reason in ret_reason.
          */
-        int (*open)(uv_loop_t *loop, const struct device_events *events, void *userdata,
-                    struct device **ret_device, const char **ret_reason);
+        int (*open)(uv_loop_t *loop, struct timeline *timeline, const struct device_settings *settings,
+                    const struct device_events *events, void *userdata, struct device **ret_device,
+                    const char **ret_reason);
         /* Consumes the batch until batch_done. */
         void (*submit)(struct device *device, struct batch *batch);
+        /*
+         * Nobody wants slices[index] of a batch inside any more. A device that has not begun it leaves it out, and
+         * reports it in its turn with CANCELLED; otherwise it goes on as if nothing had been said. NULL: it always
+         * goes on.
+         */
+        void (*drop)(struct device *device, struct batch *batch, size_t index);
+        /* A resident is about to go, or to be replaced: forget what was packed of it. NULL: nothing ever is. */
+        void (*forget)(struct device *device, struct resident *resident);
         /*
          * No batch may be inside; from within the last one's batch_done is late enough. Frees the device;
          * `closed_fn` comes later, on the loop.
@@ -103,7 +154,8 @@ extern const char *const device_names[];
  * Opens the device of this name; "auto" takes the best one that opens, and says in ret_reason why not a better.
  * ret_reason is static text, or NULL, and is set whatever the result.
  */
-int device_open(const char *name, uv_loop_t *loop, const struct device_events *events, void *userdata,
+int device_open(const char *name, uv_loop_t *loop, struct timeline *timeline,
+                const struct device_settings *settings, const struct device_events *events, void *userdata,
                 struct device **ret_device, const char **ret_reason);
 
 #endif

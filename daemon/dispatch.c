@@ -225,7 +225,16 @@ int dispatch_open(struct dispatch_context *context, int fd, const struct peer *p
                 (void)close(fd);
                 return -ENOMEM;
         }
-        r = connection_open(&dispatch->connection, context->connections, fd, &connection_ops, dispatch);
+        sink = reply_sink_for(&dispatch->connection);
+        r = session_init(&dispatch->session, context->sessions, &sink, peer->uid);
+        if (r < 0) {
+                (void)close(fd);
+        } else {
+                r = connection_open(&dispatch->connection, context->connections, fd, &connection_ops,
+                                    dispatch);
+                if (r < 0)
+                        session_deinit(&dispatch->session);
+        }
         if (r < 0) {
                 quota_discharge(&owned);
                 free(dispatch);
@@ -234,8 +243,6 @@ int dispatch_open(struct dispatch_context *context, int fd, const struct peer *p
         dispatch->context = context;
         dispatch->peer = *peer;
         dispatch->charge = owned;
-        sink = reply_sink_for(&dispatch->connection);
-        session_init(&dispatch->session, context->sessions, &sink, peer->uid);
         TAILQ_INSERT_TAIL(&context->clients, dispatch, link);
         context->n_clients++;
         context->stats->connections_accepted++;
@@ -275,6 +282,27 @@ bool dispatch_shed(struct dispatch_context *context, const uid_t *uid)
                 return true;
         }
         return false;
+}
+
+size_t dispatch_report(const struct dispatch_context *context, struct stats_client *ret_clients, size_t n_max)
+{
+        const struct dispatch *dispatch;
+        size_t n = 0;
+
+        TAILQ_FOREACH(dispatch, &context->clients, link) {
+                if (n == n_max)
+                        break;
+                if (!dispatch->session.greeted)
+                        continue;
+                ret_clients[n++] = (struct stats_client){
+                        .uid = dispatch->peer.uid,
+                        .pid = dispatch->peer.pid,
+                        .name = dispatch->session.name,
+                        .device_ns = dispatch->session.client.device_ns,
+                        .jobs = dispatch->session.n_jobs,
+                };
+        }
+        return n;
 }
 
 void dispatch_bye_all(struct dispatch_context *context, enum status status, const char *text)

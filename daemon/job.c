@@ -19,9 +19,10 @@ struct job *job_free(struct job *job)
 {
         if (!job)
                 return NULL;
-        assert(job->slices_inside == 0 && !job->is_queued);
+        assert(job->slices_inside == 0 && !job->flow && !job->user);
         for (size_t i = 0; i < job->n_arenas; i++)
                 (void)arena_unref(job->arenas[i]);
+        (void)weights_unref(job->weights);
         quota_discharge(&job->charge);
         free(job);
         return NULL;
@@ -38,6 +39,7 @@ void job_orphan(struct job *job)
         job->rows_fn = NULL;
         job->done_fn = NULL;
         job->userdata = NULL;
+        job->client = NULL;
 }
 
 void job_end_early(struct job *job, enum status status, const char *text)

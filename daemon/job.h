@@ -15,12 +15,15 @@
 #define DAEMON_JOB_H
 
 #include "daemon/arena.h"
-#include "daemon/product.h"
+#include "daemon/weights.h"
 #include "proto/status.h"
 
 #define JOB_ARENAS_MAX 7 /* A, B, C, three vectors, and the staging arena of what came inline */
 
 struct job;
+struct pipeline_client;
+struct scheduler_flow;
+struct scheduler_user;
 
 /* Rows first_row .. first_row + rows - 1 are final. */
 typedef void (*job_rows_fn)(struct job *job, uint64_t first_row, uint64_t rows, void *userdata);
@@ -35,20 +38,36 @@ struct job {
         size_t n_arenas;
         struct arena *staging; /* borrowed: one of the above; NULL unless something travels inline */
         bool c_is_inline;
+        struct weights *weights;    /* ref; NULL: B is an operand */
         struct quota_charge charge; /* QUOTA_JOBS */
 
+        enum job_class class;
+        uint64_t deadline_us; /* from pipeline_submit on; 0: none */
+        bool more;            /* the group that it belongs to goes on */
+
+        struct pipeline_client *client; /* borrowed: whose it is; NULL once orphaned */
+        struct scheduler_user *user;    /* ref, from pipeline_submit on; NULL before */
+        struct scheduler_flow *flow;    /* borrowed: where it waits; NULL outside of the scheduler */
+        bool is_forming;                /* in the scheduler, but its group is not complete */
+        uint64_t arrived_ns;            /* when it came into the scheduler */
+        uint64_t deadline_ns;           /* when it must be done; 0: any time */
+        uint64_t group;                 /* jobs of one group have the same; 0: by itself */
+        double queued_ns;               /* predicted device time of the rows that wait */
         uint64_t next_row;      /* first row that no batch has taken yet */
         uint64_t rows_done;     /* rows that a device has finished */
         size_t slices_inside;   /* slices that a device holds */
-        bool is_queued;         /* in scheduler::queue */
         enum status end_status; /* other than OK: no further slices are made, and this is how it ends */
         const char *end_text;   /* static text */
 
         job_rows_fn rows_fn; /* NULL once orphaned */
         job_done_fn done_fn; /* NULL once orphaned */
         void *userdata;
-        TAILQ_ENTRY(job) session_link; /* session::jobs */
-        TAILQ_ENTRY(job) queue_link;   /* scheduler::queue */
+        TAILQ_ENTRY(job) session_link;  /* session::jobs */
+        TAILQ_ENTRY(job) queue_link;    /* scheduler_flow::jobs, or scheduler_client::forming */
+        TAILQ_ENTRY(job) arrival_link;  /* scheduler::arrivals */
+        TAILQ_ENTRY(job) deadline_link; /* scheduler::deadlines, with a deadline */
+        TAILQ_ENTRY(job) waiting_link;  /* resident::waiting, with weights and no longer forming */
+        TAILQ_ENTRY(job) ended_link;    /* pipeline::ended */
 };
 
 /* Empty but for the callbacks. NULL when memory is short. */

@@ -111,7 +111,7 @@ int main(int argc, char **argv)
                 config_deinit(&config);
                 return r == 0 ? 0 : r > 0 ? 2 : 1;
         }
-        log_init(config.log_level);
+        log_init((enum log_level)config.log_level);
         /* Arenas end on libuv's pool, and each may wait for a client that writes to it: four threads are soon busy. */
         (void)setenv("UV_THREADPOOL_SIZE", "16", 0);
         r = daemon_new(&config, &daemon);

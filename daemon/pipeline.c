@@ -3,71 +3,286 @@
 #include "daemon/pipeline.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
-static void job_check(struct pipeline *pipeline, struct job *job)
+struct flight {
+        struct batch batch;
+        struct cost_work work;
+        uint64_t submitted_ns;
+        struct {
+                struct scheduler_user *user;    /* ref */
+                struct pipeline_client *client; /* borrowed; NULL once it is gone */
+        } payers[BATCH_SLICES_MAX]; /* of the slices: jobs may end before the batch does */
+        TAILQ_ENTRY(flight) link; /* pipeline::grounded, or pipeline::inside */
+};
+
+static uint64_t now_ns(const struct pipeline *pipeline)
 {
-        if (!completion_check(job, pipeline->stats))
-                return;
-        pipeline->jobs_inside--;
-        if (pipeline->jobs_inside == 0 && pipeline->idle_fn)
+        return timeline_now_ns(pipeline->timeline);
+}
+
+static uint64_t fixed_ns(const struct pipeline *pipeline)
+{
+        return (uint64_t)pipeline->cost.fixed_ns;
+}
+
+static void idle_check(const struct pipeline *pipeline)
+{
+        if (pipeline_is_idle(pipeline) && pipeline->idle_fn)
                 pipeline->idle_fn(pipeline->idle_userdata);
 }
 
-/* Distinct jobs of a batch: their slices stand side by side. */
-static uint64_t batch_jobs(const struct batch *batch)
+/* Ends the job if it is over. */
+static void job_check(struct pipeline *pipeline, struct job *job)
 {
-        uint64_t n = 0;
+        struct scheduler_user *user = job->user;
 
-        for (size_t i = 0; i < batch->n_slices; i++)
-                n += i == 0 || batch->slices[i].job != batch->slices[i - 1].job;
-        return n;
+        if (!job_is_over(job))
+                return;
+        if (job->client && job->end_status == STATUS_OK)
+                policy_answered(&pipeline->policy, &job->client->policed, fixed_ns(pipeline), now_ns(pipeline));
+        scheduler_remove(&pipeline->scheduler, job);
+        job->user = NULL;
+        completion_end(job, pipeline->stats);
+        (void)scheduler_user_unref(&pipeline->scheduler, user);
+        pipeline->jobs_inside--;
+        idle_check(pipeline);
 }
 
-/* Composes at the last moment: only when the device can take it. */
-static void pump(struct pipeline *pipeline)
-{
-        while (pipeline->device && pipeline->device->free_slots > 0) {
-                struct batch *batch = TAILQ_FIRST(&pipeline->free_batches);
+/* ---- when ---- */
 
-                if (!batch) /* the last one is still being taken apart, in on_batch_done, which calls again */
-                        return;
-                if (!batcher_compose(&pipeline->scheduler, &pipeline->cost, &pipeline->limits, batch))
-                        return;
-                TAILQ_REMOVE(&pipeline->free_batches, batch, pool_link);
-                pipeline->stats->submissions++;
-                pipeline->stats->submission_jobs += batch_jobs(batch);
-                pipeline->device->ops->submit(pipeline->device, batch);
+/* Until when the first deadline leaves time for all that waits, that one's job included. */
+static uint64_t latest_start_ns(const struct pipeline *pipeline)
+{
+        const struct job *job = TAILQ_FIRST(&pipeline->scheduler.deadlines);
+        const uint64_t needed_ns = fixed_ns(pipeline) + (uint64_t)pipeline->scheduler.queued_ns;
+
+        if (!job)
+                return TIMELINE_NEVER;
+        return job->deadline_ns - MIN(needed_ns, job->deadline_ns);
+}
+
+static bool is_swift_inside(const struct pipeline *pipeline)
+{
+        const struct flight *flight;
+
+        TAILQ_FOREACH(flight, &pipeline->inside, link)
+                for (size_t i = 0; i < flight->batch.n_slices; i++)
+                        if (flight->payers[i].client &&
+                            policy_is_swift(&flight->payers[i].client->policed, fixed_ns(pipeline)))
+                                return true;
+        return false;
+}
+
+/* When the batches inside are predicted to be done, one after the other. */
+static uint64_t busy_until_ns(const struct pipeline *pipeline)
+{
+        const struct flight *flight;
+        uint64_t until_ns = 0;
+
+        TAILQ_FOREACH(flight, &pipeline->inside, link)
+                until_ns = MAX(until_ns, flight->submitted_ns) + flight->batch.predicted_ns;
+        return until_ns;
+}
+
+static struct policy_view look(const struct pipeline *pipeline)
+{
+        const struct scheduler *scheduler = &pipeline->scheduler;
+        const bool is_busy = pipeline->n_inside > 0;
+
+        return (struct policy_view){
+                .now_ns = now_ns(pipeline),
+                .oldest_ns = scheduler_oldest_ns(scheduler),
+                .latest_start_ns = latest_start_ns(pipeline),
+                .is_full = pipeline->cost.fixed_ns + scheduler->queued_ns >= (double)pipeline->batcher.bound_ns,
+                .n_inside = pipeline->n_inside,
+                .idle_ns = busy_until_ns(pipeline),
+                .pack_ns = pipeline->device->pack_ns,
+                .is_swift_inside = is_busy && is_swift_inside(pipeline),
+        };
+}
+
+/* ---- deadlines ---- */
+
+/* Ends what the batcher has dropped, or whose deadline has passed. */
+static void end_expired(struct pipeline *pipeline)
+{
+        const uint64_t now = now_ns(pipeline);
+        struct job *job;
+
+        while ((job = TAILQ_FIRST(&pipeline->ended))) {
+                TAILQ_REMOVE(&pipeline->ended, job, ended_link);
+                job_check(pipeline, job);
+        }
+        while ((job = TAILQ_FIRST(&pipeline->scheduler.deadlines)) && job->deadline_ns <= now) {
+                job_end_early(job, STATUS_DEADLINE,
+                              "its deadline passed while it waited; allow more time, or submit less at once");
+                scheduler_remove(&pipeline->scheduler, job);
+                job_check(pipeline, job);
         }
 }
+
+/* ---- composing ---- */
+
+static void count_hold(struct pipeline *pipeline, uint64_t now)
+{
+        if (pipeline->held_since_ns != 0)
+                pipeline->stats->hold_ns += now - pipeline->held_since_ns;
+        pipeline->held_since_ns = 0;
+}
+
+static void count_batch(struct stats *stats, const struct batch *batch, const struct batcher_report *report)
+{
+        stats->submissions++;
+        stats->submission_jobs += report->jobs;
+        stats->stacks += batch->n_stacks;
+        stats->rows_stacked += report->rows_stacked;
+        stats->macs += report->macs;
+        for (size_t i = 0; i < batch->n_stacks; i++)
+                stats->padded_macs += batch->stacks[i].padded_macs;
+}
+
+static void payers_note(struct flight *flight)
+{
+        for (size_t i = 0; i < flight->batch.n_slices; i++) {
+                const struct job *job = flight->batch.slices[i].job;
+
+                flight->payers[i].user = scheduler_user_ref(job->user);
+                flight->payers[i].client = job->client;
+        }
+}
+
+/* Composes a batch and hands it over; false: there is nothing to compose. */
+static bool submit_batch(struct pipeline *pipeline)
+{
+        struct flight *flight = TAILQ_FIRST(&pipeline->grounded);
+        const uint64_t now = now_ns(pipeline);
+        struct batcher_report report;
+
+        if (!batcher_compose(&pipeline->batcher, &pipeline->scheduler, &pipeline->cost, now, &pipeline->ended,
+                             &flight->batch, &report))
+                return false;
+        TAILQ_REMOVE(&pipeline->grounded, flight, link);
+        TAILQ_INSERT_TAIL(&pipeline->inside, flight, link);
+        pipeline->n_inside++;
+        flight->submitted_ns = now;
+        flight->work = report.work;
+        payers_note(flight);
+        count_hold(pipeline, now);
+        count_batch(pipeline->stats, &flight->batch, &report);
+        policy_composed(&pipeline->policy);
+        pipeline->device->ops->submit(pipeline->device, &flight->batch);
+        return true;
+}
+
+static bool can_take_a_batch(const struct pipeline *pipeline)
+{
+        return pipeline->device && pipeline->device->free_slots > 0 && !TAILQ_EMPTY(&pipeline->grounded) &&
+               pipeline->scheduler.depth > 0;
+}
+
+/* Submits what the policy wants submitted now; returns when to ask again. */
+static uint64_t submit_due(struct pipeline *pipeline)
+{
+        while (can_take_a_batch(pipeline)) {
+                const struct policy_view view = look(pipeline);
+                const uint64_t when_ns = policy_when_ns(&pipeline->policy, &view);
+
+                if (when_ns > view.now_ns) {
+                        if (view.n_inside == 0 && pipeline->held_since_ns == 0)
+                                pipeline->held_since_ns = view.now_ns;
+                        return when_ns;
+                }
+                if (!submit_batch(pipeline))
+                        break;
+        }
+        return TIMELINE_NEVER;
+}
+
+/*
+ * After anything that has happened. Ends that it brings about run callbacks, which may submit or cancel: these come
+ * back here, and are looked after by the call that is under way.
+ */
+static void pump(struct pipeline *pipeline)
+{
+        uint64_t again_ns;
+
+        if (pipeline->is_pumping) {
+                pipeline->is_pumped_again = true;
+                return;
+        }
+        pipeline->is_pumping = true;
+        do {
+                const struct job *job;
+
+                pipeline->is_pumped_again = false;
+                end_expired(pipeline);
+                again_ns = submit_due(pipeline);
+                job = TAILQ_FIRST(&pipeline->scheduler.deadlines);
+                if (job)
+                        again_ns = MIN(again_ns, job->deadline_ns);
+        } while (pipeline->is_pumped_again || !TAILQ_EMPTY(&pipeline->ended));
+        pipeline->is_pumping = false;
+        if (pipeline->scheduler.depth == 0)
+                pipeline->held_since_ns = 0; /* whoever was to wait has gone */
+        alarm_set(pipeline->timeline, &pipeline->alarm, again_ns);
+}
+
+static void on_alarm(void *userdata)
+{
+        pump(userdata);
+}
+
+/* ---- what the device says ---- */
 
 static void on_slice_done(void *userdata, struct batch *batch, size_t index)
 {
         struct pipeline *pipeline = userdata;
-        struct job *job = batch->slices[index].job;
+        struct slice *slice = &batch->slices[index];
+        struct job *job = slice->job;
 
-        completion_slice(&batch->slices[index]);
+        completion_slice(slice);
         if (job->end_status != STATUS_OK) /* it failed: its other rows are not worth anybody's time */
                 scheduler_remove(&pipeline->scheduler, job);
+        slice->job = NULL;
+        job_check(pipeline, job);
+}
+
+/* Everybody pays for the share that was predicted, of the time that was measured. */
+static void accounts_settle(struct flight *flight)
+{
+        const struct batch *batch = &flight->batch;
+        double charges_ns = 0;
+
+        for (size_t i = 0; i < batch->n_slices; i++)
+                charges_ns += batch->slices[i].charge_ns;
+        for (size_t i = 0; i < batch->n_slices; i++) {
+                const double share = batch->slices[i].charge_ns / charges_ns;
+                const uint64_t paid_ns = (uint64_t)(share * (double)batch->device_ns);
+
+                flight->payers[i].user->device_ns += paid_ns;
+                if (flight->payers[i].client)
+                        flight->payers[i].client->device_ns += paid_ns;
+        }
 }
 
 static void on_batch_done(void *userdata, struct batch *batch)
 {
         struct pipeline *pipeline = userdata;
+        struct flight *flight = container_of(batch, struct flight, batch);
 
-        cost_observe(&pipeline->cost, batch->work_macs, batch->device_ns);
+        cost_observe(&pipeline->cost, &flight->work, batch->device_ns);
         pipeline->stats->device_busy_ns += batch->device_ns;
+        accounts_settle(flight);
         for (size_t i = 0; i < batch->n_slices; i++)
-                completion_release(&batch->slices[i]);
-        /* Ends come after all slices are released, and each job ends once: with its last slice in the batch. */
-        for (size_t i = 0; i < batch->n_slices; i++) {
-                struct job *job = batch->slices[i].job;
-
-                if (i + 1 < batch->n_slices && batch->slices[i + 1].job == job)
-                        continue;
-                job_check(pipeline, job);
-        }
-        TAILQ_INSERT_TAIL(&pipeline->free_batches, batch, pool_link);
+                (void)scheduler_user_unref(&pipeline->scheduler, flight->payers[i].user);
+        TAILQ_REMOVE(&pipeline->inside, flight, link);
+        TAILQ_INSERT_TAIL(&pipeline->grounded, flight, link);
+        pipeline->n_inside--;
+        if (pipeline->n_inside == 0)
+                policy_idle(&pipeline->policy, fixed_ns(pipeline), now_ns(pipeline));
         pump(pipeline);
+        idle_check(pipeline);
 }
 
 const struct device_events pipeline_device_events = {
@@ -75,61 +290,174 @@ const struct device_events pipeline_device_events = {
         .batch_done = on_batch_done,
 };
 
-void pipeline_init(struct pipeline *pipeline, uint64_t batch_bound_ns, struct stats *stats)
+/* ---- life ---- */
+
+void pipeline_init(struct pipeline *pipeline, struct timeline *timeline, const struct pipeline_settings *settings,
+                   struct stats *stats)
 {
-        *pipeline = (struct pipeline){.stats = stats, .limits = {.bound_ns = batch_bound_ns}};
-        scheduler_init(&pipeline->scheduler);
-        TAILQ_INIT(&pipeline->free_batches);
+        *pipeline = (struct pipeline){.settings = *settings, .timeline = timeline, .stats = stats};
+        scheduler_init(&pipeline->scheduler, settings->aging_ns, (double)settings->bound_ns);
+        policy_init(&pipeline->policy, settings->policy, settings->window_ns);
+        alarm_init(&pipeline->alarm, on_alarm, pipeline);
+        TAILQ_INIT(&pipeline->grounded);
+        TAILQ_INIT(&pipeline->inside);
+        TAILQ_INIT(&pipeline->ended);
 }
 
 void pipeline_deinit(struct pipeline *pipeline)
 {
-        struct batch *batch;
+        struct flight *flight;
 
-        assert(pipeline->jobs_inside == 0);
-        while ((batch = TAILQ_FIRST(&pipeline->free_batches))) {
-                TAILQ_REMOVE(&pipeline->free_batches, batch, pool_link);
-                free(batch);
+        assert(pipeline_is_idle(pipeline));
+        while ((flight = TAILQ_FIRST(&pipeline->grounded))) {
+                TAILQ_REMOVE(&pipeline->grounded, flight, link);
+                free(flight);
         }
+        alarm_set(pipeline->timeline, &pipeline->alarm, TIMELINE_NEVER);
         scheduler_deinit(&pipeline->scheduler);
 }
 
 int pipeline_set_device(struct pipeline *pipeline, struct device *device)
 {
-        for (size_t i = 0; i < device->free_slots; i++) {
-                struct batch *batch = calloc(1, sizeof *batch);
+        const struct pipeline_settings *settings = &pipeline->settings;
+        const double scale = device->time_scale;
 
-                if (!batch)
+        for (size_t i = 0; i < device->free_slots; i++) {
+                struct flight *flight = calloc(1, sizeof *flight);
+
+                if (!flight)
                         return -ENOMEM;
-                TAILQ_INSERT_TAIL(&pipeline->free_batches, batch, pool_link);
+                TAILQ_INSERT_TAIL(&pipeline->grounded, flight, link);
         }
         pipeline->device = device;
-        pipeline->limits.granule_rows = device->granule_rows;
-        pipeline->cost = (struct cost_model){
-                .fixed_ns = device->seed_fixed_ns,
-                .ns_per_mac = device->seed_ns_per_mac,
+        pipeline->batcher = (struct batcher){
+                .bound_ns = (uint64_t)((double)settings->bound_ns * scale),
+                .stacks = settings->stacks,
+                .granule_rows = device->granule_rows,
+                .padding = device->padding,
+                .stacks_max = device->stacks_max,
         };
+        pipeline->scheduler.aging_ns = (uint64_t)((double)settings->aging_ns * scale);
+        pipeline->scheduler.slack_ns = (double)settings->bound_ns * scale;
+        pipeline->policy.window_ns = (uint64_t)((double)settings->window_ns * scale);
+        cost_init(&pipeline->cost, device->seed_fixed_ns, device->seed_ns_per_mac);
         return 0;
 }
 
-void pipeline_submit(struct pipeline *pipeline, struct job *job)
+void pipeline_set_policy(struct pipeline *pipeline, enum policy_kind policy, uint64_t window_ns)
 {
-        pipeline->jobs_inside++;
-        scheduler_push(&pipeline->scheduler, job);
+        pipeline->settings.policy = pipeline->policy.kind = policy;
+        pipeline->settings.window_ns = window_ns;
+        pipeline->policy.window_ns = (uint64_t)((double)window_ns * pipeline->device->time_scale);
         pump(pipeline);
+}
+
+void pipeline_set_stacking(struct pipeline *pipeline, bool stacks)
+{
+        pipeline->settings.stacks = pipeline->batcher.stacks = stacks;
+}
+
+int pipeline_client_init(struct pipeline *pipeline, struct pipeline_client *client, uid_t uid)
+{
+        client->device_ns = 0;
+        policy_client_init(&client->policed);
+        return scheduler_client_init(&pipeline->scheduler, &client->scheduled, uid);
+}
+
+void pipeline_client_deinit(struct pipeline *pipeline, struct pipeline_client *client)
+{
+        struct flight *flight;
+
+        TAILQ_FOREACH(flight, &pipeline->inside, link)
+                for (size_t i = 0; i < flight->batch.n_slices; i++)
+                        if (flight->payers[i].client == client)
+                                flight->payers[i].client = NULL;
+        policy_client_deinit(&pipeline->policy, &client->policed);
+        scheduler_client_deinit(&pipeline->scheduler, &client->scheduled);
+        pump(pipeline); /* it may have been waited for */
+}
+
+/* ---- jobs ---- */
+
+/* Whether a job would be done in time, as things stand. */
+static bool is_in_time(const struct pipeline *pipeline, const struct pipeline_client *client, const struct job *job,
+                       double own_ns, struct fault *ret_fault)
+{
+        const double ahead_ns = scheduler_ahead_ns(&pipeline->scheduler, &client->scheduled, job->class, own_ns);
+        const double batches = 1 + ahead_ns / (double)pipeline->batcher.bound_ns;
+        const uint64_t now = now_ns(pipeline), start_ns = MAX(now, busy_until_ns(pipeline));
+        const uint64_t done_ns = start_ns + (uint64_t)(ahead_ns + own_ns + batches * pipeline->cost.fixed_ns);
+
+        if (job->deadline_ns == 0 || done_ns <= job->deadline_ns)
+                return true;
+        return fault_set(ret_fault, STATUS_DEADLINE,
+                         "it would be done in %" PRIu64 " us, as things stand, and its deadline is in %" PRIu64
+                         " us; allow more time, or submit later",
+                         (done_ns - now) / 1000, (job->deadline_ns - MIN(now, job->deadline_ns)) / 1000);
+}
+
+bool pipeline_submit(struct pipeline *pipeline, struct pipeline_client *client, struct job *job,
+                     struct fault *ret_fault)
+{
+        const double own_ns =
+                batcher_job_ns(&pipeline->batcher, &pipeline->cost, &job->product, job->product.m);
+
+        job->deadline_ns = job->deadline_us == 0 ? 0 : now_ns(pipeline) + job->deadline_us * 1000;
+        if (!is_in_time(pipeline, client, job, own_ns, ret_fault))
+                return false;
+        pipeline->jobs_inside++;
+        job->client = client;
+        job->user = scheduler_user_ref(client->scheduled.user);
+        scheduler_push(&pipeline->scheduler, &client->scheduled, job, own_ns, now_ns(pipeline));
+        if (!job->is_forming)
+                policy_submitted(&pipeline->policy, &client->policed, now_ns(pipeline));
+        pump(pipeline);
+        return true;
+}
+
+void pipeline_complete_group(struct pipeline *pipeline, struct pipeline_client *client)
+{
+        scheduler_complete_group(&pipeline->scheduler, &client->scheduled, now_ns(pipeline));
+        pump(pipeline);
+}
+
+void pipeline_complete_all_groups(struct pipeline *pipeline)
+{
+        struct job *job;
+
+        TAILQ_FOREACH(job, &pipeline->scheduler.arrivals, arrival_link)
+                if (job->is_forming)
+                        scheduler_complete_group(&pipeline->scheduler, job->flow->client, now_ns(pipeline));
+        pump(pipeline);
+}
+
+/* The device may leave out what it has not begun. */
+static void drop_slices(struct pipeline *pipeline, const struct job *job)
+{
+        struct device *device = pipeline->device;
+        struct flight *flight;
+
+        if (job->slices_inside == 0 || !device->ops->drop)
+                return;
+        TAILQ_FOREACH(flight, &pipeline->inside, link)
+                for (size_t i = 0; i < flight->batch.n_slices; i++)
+                        if (flight->batch.slices[i].job == job)
+                                device->ops->drop(device, &flight->batch, i);
 }
 
 void pipeline_cancel(struct pipeline *pipeline, struct job *job)
 {
         job_end_early(job, STATUS_CANCELLED, "cancelled");
         scheduler_remove(&pipeline->scheduler, job);
+        drop_slices(pipeline, job);
         job_check(pipeline, job);
+        pump(pipeline);
 }
 
 void pipeline_cancel_all(struct pipeline *pipeline)
 {
         struct job *job;
 
-        while ((job = scheduler_next(&pipeline->scheduler)))
+        while ((job = TAILQ_FIRST(&pipeline->scheduler.arrivals)))
                 pipeline_cancel(pipeline, job);
 }

@@ -2,33 +2,134 @@
 /*
  * scheduler.h - whose job is next.
  *
- * Role:   the order of the jobs that wait: first come, first served.
- * In:     accepted jobs. Out: the job that the next slice is cut from.
- * Thread: loop. Pure: no clock, no I/O.
- * Owns:   nothing; jobs belong to the pipeline.
+ * Role:   keeps the jobs that wait, and the order in which the device serves them: fair between users, then between
+ *         the connections of a user, in predicted device time; by class; groups as they are complete.
+ * In:     accepted jobs, and what each one that is taken will cost. Out: the job that the next slice is cut from.
+ * Thread: loop. Pure: no clock, no I/O; time is an argument.
+ * Owns:   one record a user. Jobs belong to the pipeline, flows to their clients.
+ *
+ * Order. Device time is a thing that users share equally, and connections share equally what their user gets: the
+ * least served comes first, and is charged what its slice is predicted to add to the batch. One that was away starts
+ * again at what the least served of the others has had: it is served at once, and can save nothing up. (This is
+ * start-time fair queueing. It bounds unfairness as deficit round robin does, by the largest single charge, but needs
+ * no quantum, and who returns does not wait for a round to end.)
+ *
+ * Classes. A class orders a user's work and is no claim on others' share. INTERACTIVE comes before NORMAL: of all
+ * users as long as its user is not ahead of the others by more than `slack_ns`, and of its own user always. BULK is
+ * served when nothing else waits, and among itself fairly too. Whatever class has had nothing for `aging_ns`, though it
+ * waits, comes once before all others.
+ *
+ * Groups. A job with `more` is *forming*: it cannot be taken until one without `more` has completed the group. Then
+ * the whole group stands in one flow, side by side.
  */
 #ifndef DAEMON_SCHEDULER_H
 #define DAEMON_SCHEDULER_H
 
 #include "daemon/job.h"
 
-struct scheduler {
-        TAILQ_HEAD(, job) queue; /* jobs with rows left to take, oldest first */
-        size_t depth;
+TAILQ_HEAD(job_list, job);
+
+/* The jobs of one class of one connection, first come first served. */
+struct scheduler_flow {
+        struct scheduler_client *client; /* borrowed: embeds us */
+        enum job_class class;
+        double served_ns;
+        double queued_ns; /* of its jobs */
+        struct job_list jobs;
+        TAILQ_ENTRY(scheduler_flow) link; /* scheduler_user::flows, while it has jobs */
 };
 
-void scheduler_init(struct scheduler *scheduler);
+TAILQ_HEAD(scheduler_flow_list, scheduler_flow);
 
-/* The queue must be empty. */
+/* INTERACTIVE and NORMAL share one account of what a user has had; BULK, which takes only what is left, another. */
+enum scheduler_lane { LANE_FRONT = 0, LANE_BULK, LANE_MAX };
+
+struct scheduler_user {
+        uid_t uid;
+        unsigned refs; /* by clients, and by jobs that may outlive them */
+        struct {
+                double served_ns;
+                uint64_t n_jobs; /* that wait */
+        } lanes[LANE_MAX];
+        struct {
+                struct scheduler_flow_list flows; /* least served first */
+                double floor_ns;                  /* what the last one taken had been served */
+                double queued_ns;
+        } classes[CLASS_MAX];
+        uint64_t device_ns;               /* measured, so far; counted by the pipeline */
+        TAILQ_ENTRY(scheduler_user) link; /* scheduler::users */
+};
+
+/* One connection. */
+struct scheduler_client {
+        struct scheduler_user *user; /* ref */
+        struct scheduler_flow flows[CLASS_MAX];
+        struct job_list forming; /* the group that is not complete */
+};
+
+struct scheduler {
+        TAILQ_HEAD(, scheduler_user) users; /* owned; a handful on any real machine, so a list will do */
+        double floors_ns[LANE_MAX];         /* what the least served user with jobs had been served, at the last look */
+        struct job_list arrivals;  /* all jobs that wait or form, oldest first */
+        struct job_list deadlines; /* those with a deadline, earliest first */
+        size_t depth;              /* jobs that wait, without those that form */
+        size_t class_depth[CLASS_MAX];
+        uint64_t starved_since_ns[CLASS_MAX]; /* when a class was last served, or began to wait */
+        double queued_ns;                     /* of all that wait */
+        uint64_t aging_ns;
+        double slack_ns;
+        uint64_t last_group;
+};
+
+void scheduler_init(struct scheduler *scheduler, uint64_t aging_ns, double slack_ns);
+
+/* No client, no job and no user may be left. */
 void scheduler_deinit(struct scheduler *scheduler);
 
-/* Queues a job that has rows left. */
-void scheduler_push(struct scheduler *scheduler, struct job *job);
+/* Returns 0 or -ENOMEM. `client` stays where it is until its deinit. */
+int scheduler_client_init(struct scheduler *scheduler, struct scheduler_client *client, uid_t uid);
+
+/* None of its jobs may be in the scheduler. */
+void scheduler_client_deinit(struct scheduler *scheduler, struct scheduler_client *client);
+
+struct scheduler_user *scheduler_user_ref(struct scheduler_user *user);
+
+/* Returns NULL; NULL is allowed. */
+struct scheduler_user *scheduler_user_unref(struct scheduler *scheduler, struct scheduler_user *user);
+
+/* Queues a job that has rows left, whose device time is predicted to be `queued_ns`. With `more` it forms. */
+void scheduler_push(struct scheduler *scheduler, struct scheduler_client *client, struct job *job, double queued_ns,
+                    uint64_t now_ns);
+
+/* Completes the client's group as it is, if there is one. */
+void scheduler_complete_group(struct scheduler *scheduler, struct scheduler_client *client, uint64_t now_ns);
 
 /* The job whose rows come next; NULL if none waits. It stays queued. */
-struct job *scheduler_next(const struct scheduler *scheduler);
+struct job *scheduler_next(struct scheduler *scheduler, uint64_t now_ns);
 
-/* Takes a job out of the queue, if it is there. */
+/* When the oldest job that waits came; 0: none waits. */
+uint64_t scheduler_oldest_ns(const struct scheduler *scheduler);
+
+/* Whether a class has waited so long that it comes before all others. */
+bool scheduler_is_starving(const struct scheduler *scheduler, enum job_class class, uint64_t now_ns);
+
+/* The job behind `job` that belongs to the same group; NULL: it is the last. */
+struct job *scheduler_next_of_group(const struct job *job);
+
+/*
+ * `rows` rows of a job go to the device, and add `charge_ns` to their batch. A job with no rows left leaves the
+ * scheduler.
+ */
+void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows, double charge_ns, uint64_t now_ns);
+
+/* Takes a job out, if it is there. */
 void scheduler_remove(struct scheduler *scheduler, struct job *job);
+
+/*
+ * How much of the device's time will have gone to others and to this client before `own_ns` more of its class are
+ * done, as things stand: what is queued ahead of it in a fair order.
+ */
+double scheduler_ahead_ns(const struct scheduler *scheduler, const struct scheduler_client *client,
+                          enum job_class class, double own_ns);
 
 #endif

@@ -221,6 +221,9 @@ void session_matmul(struct session *session, const struct request *request, uint
                 return;
         }
         job->c_is_inline = request->matmul.c.arena == 0;
+        job->class = request->matmul.class;
+        job->deadline_us = request->matmul.deadline_us;
+        job->more = request->matmul.more;
         session->arriving = job;
         if (payload_bytes > 0)
                 *ret_payload = job->staging->memory;
@@ -228,12 +231,20 @@ void session_matmul(struct session *session, const struct request *request, uint
 
 void session_payload_done(struct session *session)
 {
-        struct job *job = session->arriving;
+        struct job *job = steal(&session->arriving);
+        struct request request;
+        struct fault fault;
 
         if (!job)
                 return;
-        session->arriving = NULL;
         TAILQ_INSERT_TAIL(&session->jobs, job, session_link);
         session->n_jobs++;
-        pipeline_submit(session->context->pipeline, job);
+        /* What a refusal needs to know of it: nothing else is left of the request, and the job may be gone below. */
+        request = (struct request){.type = FRAME_MATMUL, .id = job->request_id, .matmul = {.more = job->more}};
+        if (pipeline_submit(session->context->pipeline, &session->client, job, &fault))
+                return;
+        TAILQ_REMOVE(&session->jobs, job, session_link);
+        session->n_jobs--;
+        (void)job_free(job);
+        session_refuse(session, &request, &fault);
 }

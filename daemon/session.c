@@ -8,12 +8,13 @@
 #include "daemon/session-internal.h"
 #include "daemon/version.h"
 
-void session_init(struct session *session, struct session_context *context, const struct reply_sink *sink,
-                  uid_t uid)
+int session_init(struct session *session, struct session_context *context, const struct reply_sink *sink,
+                 uid_t uid)
 {
         *session = (struct session){.context = context, .sink = *sink, .uid = uid};
         TAILQ_INIT(&session->arenas);
         TAILQ_INIT(&session->jobs);
+        return pipeline_client_init(context->pipeline, &session->client, uid);
 }
 
 void session_reply(struct session *session, const struct reply *reply)
@@ -25,13 +26,17 @@ void session_refuse(struct session *session, const struct request *request, cons
 {
         const bool is_job = request->type == FRAME_MATMUL;
 
-        if (is_job)
+        if (is_job && fault->status == STATUS_DEADLINE)
+                session->context->stats->jobs_expired++;
+        else if (is_job)
                 session->context->stats->jobs_refused++;
         session_reply(session, &(struct reply){
                                        .type = is_job ? FRAME_DONE : FRAME_ERROR,
                                        .id = request->id,
                                        .outcome = {.status = fault->status, .text = fault->text},
                                });
+        if (is_job && !request->matmul.more) /* the group ends with it all the same */
+                pipeline_complete_group(session->context->pipeline, &session->client);
 }
 
 /* ---- HELLO, STATUS, PING ---- */
@@ -39,6 +44,7 @@ void session_refuse(struct session *session, const struct request *request, cons
 static void hello(struct session *session, const struct request *request)
 {
         session->greeted = true;
+        memcpy(session->name, request->hello.client_name, sizeof session->name);
         session_reply(session, &(struct reply){
                                        .type = FRAME_WELCOME,
                                        .id = request->id,
@@ -57,7 +63,7 @@ static void hello(struct session *session, const struct request *request)
 static void status(struct session *session, const struct request *request)
 {
         const struct session_context *context = session->context;
-        char *json = context->status_json(context->status_userdata);
+        char *json = context->status_json(context->userdata);
         struct connection_payload payload = {.release_fn = free, .owner = json};
         struct fault fault;
 
@@ -70,6 +76,24 @@ static void status(struct session *session, const struct request *request)
         payload.n_bytes = strlen(json);
         session->sink.send(session->sink.userdata,
                            &(struct reply){.type = FRAME_STATUS_REPORT, .id = request->id}, &payload, -1);
+}
+
+/* Whoever may stop the daemon may also tell it how to work. */
+static void set(struct session *session, const struct request *request)
+{
+        const struct session_context *context = session->context;
+        struct fault fault;
+
+        if (session->uid != 0 && session->uid != context->owner_uid) {
+                fault_set(&fault, STATUS_DENIED,
+                          "uid %u may not change settings; root and the daemon's own user may",
+                          (unsigned)session->uid);
+                session_refuse(session, request, &fault);
+        } else if (!context->set(context->userdata, request->set.key, request->set.value, &fault)) {
+                session_refuse(session, request, &fault);
+        } else {
+                session_reply(session, &(struct reply){.type = FRAME_SET_DONE, .id = request->id});
+        }
 }
 
 static void ping(struct session *session, const struct request *request)
@@ -210,11 +234,9 @@ static void not_here(struct session *session, const struct request *request)
 
         if (request->type == FRAME_WEIGHTS_LOAD)
                 fault_set(&fault, STATUS_BUSY, "this daemon keeps no weights; send B with the job");
-        else if (request->type == FRAME_WEIGHTS_RELEASE)
+        else
                 fault_set(&fault, STATUS_NOT_FOUND, "weights %" PRIu64 " are not this connection's",
                           request->weights_release.weights);
-        else
-                fault_set(&fault, STATUS_INVALID, "\"%s\" is not a setting of this daemon", request->set.key);
         session_refuse(session, request, &fault);
 }
 
@@ -240,12 +262,14 @@ void session_request(struct session *session, const struct request *request, uin
         case FRAME_STATUS:
                 status(session, request);
                 break;
+        case FRAME_SET:
+                set(session, request);
+                break;
         case FRAME_PING:
                 ping(session, request);
                 break;
         case FRAME_WEIGHTS_LOAD:
         case FRAME_WEIGHTS_RELEASE:
-        case FRAME_SET:
                 not_here(session, request);
                 break;
         default:
@@ -271,4 +295,5 @@ void session_deinit(struct session *session)
                 (void)arena_unref(handle->arena);
                 free(handle);
         }
+        pipeline_client_deinit(session->context->pipeline, &session->client);
 }

@@ -23,9 +23,12 @@ struct session_context {
         struct stats *stats;        /* borrowed: same */
         struct limits limits;       /* as announced in WELCOME */
         const char *backend;        /* static text */
+        uid_t owner_uid;            /* the daemon's own: may change settings, as root may */
         bool stopping;              /* no new jobs */
         char *(*status_json)(void *userdata); /* malloc'ed; NULL when memory is short */
-        void *status_userdata;
+        /* Changes a setting while the daemon runs. False: no such key, or not a value of it. */
+        bool (*set)(void *userdata, const char *key, const char *value, struct fault *ret_fault);
+        void *userdata; /* of these two */
 };
 
 struct session_arena;
@@ -34,7 +37,9 @@ struct session {
         struct session_context *context; /* borrowed: outlives us */
         struct reply_sink sink;
         uid_t uid;
+        char name[MESSAGE_CLIENT_NAME_MAX + 1];
         bool greeted; /* HELLO has been answered */
+        struct pipeline_client client; /* as the pipeline sees us */
         uint32_t last_arena_id;
         size_t n_arenas; /* with a living handle */
         TAILQ_HEAD(, session_arena) arenas; /* owned */
@@ -43,8 +48,9 @@ struct session {
         struct job *arriving; /* owned: its payload is on the way; NULL: none */
 };
 
-void session_init(struct session *session, struct session_context *context, const struct reply_sink *sink,
-                  uid_t uid);
+/* Returns 0 or -ENOMEM. */
+int session_init(struct session *session, struct session_context *context, const struct reply_sink *sink,
+                 uid_t uid);
 
 /* Cancels what is running and drops all handles. The sink is not used any more. */
 void session_deinit(struct session *session);

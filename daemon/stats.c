@@ -30,27 +30,71 @@ uint64_t hold_meter_quantile_us(const struct hold_meter *meter, double quantile)
         return 0;
 }
 
+static double ratio(double part, double whole)
+{
+        return whole > 0 ? part / whole : 0;
+}
+
+/* NULL when memory is short. */
+static json_t *clients_json(const struct stats_now *now)
+{
+        json_t *array = json_array();
+
+        for (size_t i = 0; i < now->n_clients; i++) {
+                const struct stats_client *client = &now->clients[i];
+                json_t *object = json_pack("{s:I, s:I, s:s, s:I, s:I}", "uid", (json_int_t)client->uid, "pid",
+                                           (json_int_t)client->pid, "name", client->name, "device_us",
+                                           (json_int_t)(client->device_ns / 1000), "jobs",
+                                           (json_int_t)client->jobs);
+
+                if (json_array_append_new(array, object) != 0) { /* also for NULL */
+                        json_decref(array);
+                        return NULL;
+                }
+        }
+        return array;
+}
+
 char *stats_json(const struct stats *stats, const struct stats_now *now)
 {
-        const uint64_t jobs =
-                stats->jobs_ok + stats->jobs_refused + stats->jobs_cancelled + stats->jobs_failed;
-        const double per_submission =
-                stats->submissions ? (double)stats->submission_jobs / (double)stats->submissions : 0;
+        const uint64_t jobs = stats->jobs_ok + stats->jobs_refused + stats->jobs_expired +
+                              stats->jobs_cancelled + stats->jobs_failed;
+        const struct {
+                const char *key;
+                double value;
+        } numbers[] = {
+                {"uptime_s", now->uptime_s},
+                {"jobs_per_submission", ratio((double)stats->submission_jobs, (double)stats->submissions)},
+                {"macs", stats->macs},
+                {"padded_macs", stats->padded_macs},
+                {"padding_share", stats->padded_macs > 0 ? 1 - stats->macs / stats->padded_macs : 0},
+        };
         const struct {
                 const char *key;
                 uint64_t value;
         } counts[] = {
                 {"submissions", stats->submissions},
+                {"submission_jobs", stats->submission_jobs},
+                {"stacks", stats->stacks},
+                {"rows_stacked", stats->rows_stacked},
                 {"jobs", jobs},
                 {"jobs_ok", stats->jobs_ok},
                 {"jobs_refused", stats->jobs_refused},
+                {"jobs_expired", stats->jobs_expired},
                 {"jobs_cancelled", stats->jobs_cancelled},
                 {"jobs_failed", stats->jobs_failed},
                 {"jobs_inside", now->jobs_inside},
                 {"queue_depth", now->queue_depth},
+                {"queue_interactive", now->class_depths[CLASS_INTERACTIVE]},
+                {"queue_normal", now->class_depths[CLASS_NORMAL]},
+                {"queue_bulk", now->class_depths[CLASS_BULK]},
                 {"buffer_syncs", now->buffer_syncs},
                 {"matrix_copies", now->matrix_copies},
+                {"weights_packs", now->weights_packs},
+                {"model_overruns", now->model_overruns},
                 {"device_busy_us", stats->device_busy_ns / 1000},
+                {"hold_us", stats->hold_ns / 1000},
+                {"submission_cost_us", now->predicted_fixed_ns / 1000},
                 {"connections", now->connections},
                 {"connections_accepted", stats->connections_accepted},
                 {"connections_refused", stats->connections_refused},
@@ -60,17 +104,20 @@ char *stats_json(const struct stats *stats, const struct stats_now *now)
                 {"loop_held_max_us", stats->hold.max_us},
                 {"loop_held_p99_us", hold_meter_quantile_us(&stats->hold, 0.99)},
         };
-        json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:f, s:f}", "version", DAEMON_VERSION, "backend",
+        json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "version", DAEMON_VERSION, "backend",
                                    now->backend, "device_state", now->device_state, "device", now->device,
-                                   "uptime_s", now->uptime_s, "jobs_per_submission", per_submission);
+                                   "policy", now->policy, "stacking", now->stacking ? "on" : "off");
         char *text = NULL;
         bool ok = object != NULL;
 
+        for (size_t i = 0; i < ARRAY_SIZE(numbers) && ok; i++)
+                ok = json_object_set_new(object, numbers[i].key, json_real(numbers[i].value)) == 0;
         for (size_t i = 0; i < ARRAY_SIZE(counts) && ok; i++)
                 ok = json_object_set_new(object, counts[i].key, json_integer((json_int_t)counts[i].value)) ==
                      0;
+        ok = ok && json_object_set_new(object, "clients", clients_json(now)) == 0;
         if (ok)
-                text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+                text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
         json_decref(object);
         return text;
 }

@@ -8,7 +8,7 @@
 #ifndef DAEMON_STATS_H
 #define DAEMON_STATS_H
 
-#include "proto/base.h"
+#include "proto/message.h"
 
 /* How long the loop ran between two waits. Buckets double: bucket i counts times below 2^i microseconds. */
 #define HOLD_BUCKETS 32
@@ -21,8 +21,12 @@ struct hold_meter {
 struct stats {
         uint64_t submissions;
         uint64_t submission_jobs; /* sum over submissions of the jobs in each */
-        uint64_t jobs_ok, jobs_refused, jobs_cancelled, jobs_failed;
+        uint64_t stacks;          /* products that the device was given: slices of the same B are one */
+        uint64_t rows_stacked;    /* rows that shared one with another job's */
+        double macs, padded_macs; /* multiply-adds asked for, and what the device makes of them */
+        uint64_t jobs_ok, jobs_refused, jobs_expired, jobs_cancelled, jobs_failed;
         uint64_t device_busy_ns;
+        uint64_t hold_ns; /* the device could have taken a batch, and the policy waited */
         uint64_t connections_accepted, connections_refused, connections_faulted;
         struct hold_meter hold;
 };
@@ -32,11 +36,26 @@ void hold_meter_add(struct hold_meter *meter, uint64_t held_us);
 /* An upper bound of the quantile (0..1) of all times added: the end of its bucket. 0 before the first. */
 uint64_t hold_meter_quantile_us(const struct hold_meter *meter, double quantile);
 
+/* One connected client. */
+struct stats_client {
+        unsigned uid;
+        int pid;
+        const char *name; /* borrowed; printable */
+        uint64_t device_ns; /* of the device, so far */
+        uint64_t jobs;      /* that it waits for */
+};
+
 /* What is now, as against what was counted; filled in by the daemon. */
 struct stats_now {
         const char *backend, *device_state, *device;
         double uptime_s;
-        uint64_t buffer_syncs, matrix_copies;
+        const char *policy;
+        bool stacking;
+        uint64_t buffer_syncs, matrix_copies, weights_packs, model_overruns;
+        uint64_t predicted_fixed_ns; /* what a submission costs, by the cost model */
+        uint64_t class_depths[CLASS_MAX];
+        const struct stats_client *clients; /* borrowed */
+        size_t n_clients;
         uint64_t queue_depth, connections, arenas, arena_bytes, jobs_inside;
 };
 

@@ -6,5 +6,6 @@
 #include "daemon/device.h"
 
 extern const struct device_ops cpu_device_ops;
+extern const struct device_ops sim_device_ops;
 
 #endif

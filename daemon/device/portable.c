@@ -2,7 +2,7 @@
 /*
  * portable.c - see portable.h.
  *
- * C is computed in blocks of 4 rows by 256 columns, small enough that the sums stay in the first-level cache.
+ * C is computed in blocks of 4 rows, from wherever in the stack, by 256 columns, small enough that the sums stay in the first-level cache.
  * Two inner loops, one for each orientation of B, both over memory that lies in a row so that any compiler
  * vectorises them: B as K x N is added row by row, scaled by one element of A; B as N x K is dotted with A.
  */
@@ -13,12 +13,21 @@
 #define BLOCK_COLS 256
 
 struct block {
-        const struct product *product;
-        uint64_t row, col;
+        const struct product *product; /* any of the stack's: B, K and N are those of all */
+        struct {
+                const struct product *product;
+                uint64_t row; /* of that product */
+        } lines[PORTABLE_ROWS];
+        uint64_t col;
         size_t rows, cols; /* at most PORTABLE_ROWS, BLOCK_COLS */
         int32_t sums[PORTABLE_ROWS][BLOCK_COLS];
         int32_t total[PORTABLE_ROWS][BLOCK_COLS];
 };
+
+static const int8_t *line_a(const struct block *block, size_t r)
+{
+        return block->lines[r].product->a + block->lines[r].row * block->lines[r].product->lda;
+}
 
 /* sums = A[.., k..k_end) . B[k..k_end, ..), B stored K x N. */
 static void sums_by_rows(struct block *block, uint64_t k, uint64_t k_end)
@@ -29,7 +38,7 @@ static void sums_by_rows(struct block *block, uint64_t k, uint64_t k_end)
                 const int8_t *restrict b = p->b + k * p->ldb + block->col;
 
                 for (size_t r = 0; r < block->rows; r++) {
-                        const int16_t a = p->a[(block->row + r) * p->lda + k];
+                        const int16_t a = line_a(block, r)[k];
                         int32_t *restrict sums = block->sums[r];
 
                         for (size_t c = 0; c < block->cols; c++)
@@ -48,7 +57,7 @@ static void sums_by_dots(struct block *block, uint64_t k, uint64_t k_end)
                 const int8_t *restrict b = p->b + (block->col + c) * p->ldb + k;
 
                 for (size_t r = 0; r < block->rows; r++) {
-                        const int8_t *restrict a = p->a + (block->row + r) * p->lda + k;
+                        const int8_t *restrict a = line_a(block, r) + k;
                         int32_t sum = 0;
 
                         for (size_t i = 0; i < depth; i++)
@@ -76,19 +85,34 @@ static void block_run(struct block *block)
                         output_fold(p, block->sums[r], block->total[r], block->cols);
         }
         for (size_t r = 0; r < block->rows; r++)
-                output_store(p, block->row + r, block->col, block->total[r], block->cols);
+                output_store(block->lines[r].product, block->lines[r].row, block->col, block->total[r],
+                             block->cols);
 }
 
-void portable_run(const struct product *product, uint64_t first_row, uint64_t rows)
+/* Every column of the rows that have been gathered. */
+static void rows_run(struct block *block)
 {
-        const uint64_t end_row = first_row + rows;
-        struct block block = {.product = product};
+        const uint64_t n = block->product->n;
 
-        for (block.row = first_row; block.row < end_row; block.row += PORTABLE_ROWS) {
-                block.rows = (size_t)MIN((uint64_t)PORTABLE_ROWS, end_row - block.row);
-                for (block.col = 0; block.col < product->n; block.col += BLOCK_COLS) {
-                        block.cols = (size_t)MIN((uint64_t)BLOCK_COLS, product->n - block.col);
-                        block_run(&block);
+        for (block->col = 0; block->col < n; block->col += BLOCK_COLS) {
+                block->cols = (size_t)MIN((uint64_t)BLOCK_COLS, n - block->col);
+                block_run(block);
+        }
+        block->rows = 0;
+}
+
+void portable_run(const struct slice *slices, size_t n)
+{
+        struct block block = {.product = slices[0].product};
+
+        for (size_t i = 0; i < n; i++) {
+                for (uint64_t row = 0; row < slices[i].rows; row++) {
+                        block.lines[block.rows].product = slices[i].product;
+                        block.lines[block.rows].row = slices[i].first_row + row;
+                        if (++block.rows == PORTABLE_ROWS)
+                                rows_run(&block);
                 }
         }
+        if (block.rows > 0)
+                rows_run(&block);
 }

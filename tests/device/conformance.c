@@ -3,149 +3,12 @@
 #include "tests/device/conformance.h"
 
 #include <check.h>
-#include <inttypes.h>
 #include <stdio.h>
 
-#include "daemon/device.h"
-#include "tests/device/operands.h"
+#include "tests/device/bench.h"
+#include "tests/device/conformance-stacks.h"
 
 #define EXIT_SKIPPED 77
-#define NOT_WRITTEN  UINT64_C(0x5555555555555555) /* in fields that the device must set */
-
-/* A batch on its way, and what has been heard of it. */
-struct flight {
-        struct batch batch;
-        struct operands *operands[BATCH_SLICES_MAX]; /* borrowed: of each slice */
-        size_t n_reported;
-        bool is_inside;
-        bool looks;                          /* judge each slice's rows as soon as they are reported */
-        void (*then)(struct flight *flight); /* from within batch_done; or NULL */
-};
-
-static struct {
-        const char *name;
-        struct rng rng;
-        uv_loop_t loop;
-        struct device *device; /* NULL once closed */
-        bool in_submit;
-        bool is_closed;
-} bench;
-
-/* ---- events ---- */
-
-static void on_slice_done(void *userdata, struct batch *batch, size_t index)
-{
-        struct flight *flight = container_of(batch, struct flight, batch);
-        const struct slice *slice = &batch->slices[index];
-
-        ck_assert_ptr_eq(userdata, &bench);
-        ck_assert_msg(!bench.in_submit, "slice_done from within submit");
-        ck_assert(flight->is_inside);
-        ck_assert_uint_eq(index, flight->n_reported); /* in order, each once */
-        ck_assert_uint_lt(index, batch->n_slices);
-        flight->n_reported++;
-        ck_assert_int_eq(slice->status, STATUS_OK);
-        if (flight->looks)
-                operands_check_rows(flight->operands[index], slice->first_row, slice->rows);
-}
-
-static void on_batch_done(void *userdata, struct batch *batch)
-{
-        struct flight *flight = container_of(batch, struct flight, batch);
-
-        ck_assert_ptr_eq(userdata, &bench);
-        ck_assert_msg(!bench.in_submit, "batch_done from within submit");
-        ck_assert_msg(flight->is_inside, "batch_done twice");
-        ck_assert_uint_eq(flight->n_reported, batch->n_slices);
-        ck_assert_uint_ne(batch->device_ns, NOT_WRITTEN);
-        ck_assert_uint_ge(bench.device->free_slots, 1);
-        flight->is_inside = false;
-        if (flight->then)
-                flight->then(flight);
-}
-
-static const struct device_events events = {.slice_done = on_slice_done, .batch_done = on_batch_done};
-
-static void on_closed(void *userdata)
-{
-        ck_assert_ptr_eq(userdata, &bench);
-        ck_assert_msg(!bench.is_closed, "closed twice");
-        bench.is_closed = true;
-}
-
-/* ---- steps ---- */
-
-static int try_open(const char **ret_reason)
-{
-        bench.is_closed = false;
-        return device_open(bench.name, &bench.loop, &events, &bench, &bench.device, ret_reason);
-}
-
-static void device_close(void)
-{
-        const struct device_ops *ops = bench.device->ops;
-        struct device *device = steal(&bench.device);
-
-        ops->close(device, on_closed, &bench);
-        ck_assert_msg(!bench.is_closed, "closed from within close");
-}
-
-static void setup(void)
-{
-        const char *reason;
-
-        ck_assert_int_eq(uv_loop_init(&bench.loop), 0);
-        ck_assert_int_eq(try_open(&reason), 0);
-}
-
-static void teardown(void)
-{
-        if (bench.device)
-                device_close();
-        ck_assert_int_eq(uv_run(&bench.loop, UV_RUN_DEFAULT), 0);
-        ck_assert_msg(bench.is_closed, "the loop ran empty and closed was not called");
-        ck_assert_int_eq(uv_loop_close(&bench.loop), 0);
-}
-
-static void flight_init(struct flight *flight)
-{
-        *flight = (struct flight){.batch = {.device_ns = NOT_WRITTEN}};
-}
-
-static void flight_add(struct flight *flight, struct operands *operands, uint64_t first_row, uint64_t rows)
-{
-        struct batch *batch = &flight->batch;
-
-        ck_assert_uint_lt(batch->n_slices, BATCH_SLICES_MAX);
-        operands_expect(operands, first_row, rows);
-        flight->operands[batch->n_slices] = operands;
-        batch->slices[batch->n_slices++] = (struct slice){
-                .job = NULL, /* devices do not look inside */
-                .product = &operands->product,
-                .first_row = first_row,
-                .rows = rows,
-                .status = STATUS_MAX,
-        };
-        batch->work_macs += rows * operands->product.k * operands->product.n;
-}
-
-static void submit(struct flight *flight)
-{
-        const size_t free_slots = bench.device->free_slots;
-
-        ck_assert_uint_ge(free_slots, 1);
-        flight->is_inside = true;
-        bench.in_submit = true;
-        bench.device->ops->submit(bench.device, &flight->batch);
-        bench.in_submit = false;
-        ck_assert_uint_eq(bench.device->free_slots, free_slots - 1);
-}
-
-static void await(const struct flight *flight)
-{
-        while (flight->is_inside) /* a device that never ends meets the test's timeout */
-                (void)uv_run(&bench.loop, UV_RUN_ONCE);
-}
 
 /* One batch of all rows, from beginning to end, judged. */
 static void run_whole(const struct operands_shape *shape)
@@ -156,43 +19,10 @@ static void run_whole(const struct operands_shape *shape)
         operands_init(&operands, shape, &bench.rng);
         flight_init(&flight);
         flight_add(&flight, &operands, 0, shape->m);
-        submit(&flight);
-        await(&flight);
+        flight_submit(&flight);
+        flight_await(&flight);
         operands_check(&operands);
         operands_deinit(&operands);
-}
-
-/* A shape by chance in all that the caller does not care about. */
-static struct operands_shape shape_any(uint64_t m, uint64_t k, uint64_t n, enum output_form form)
-{
-        struct rng *rng = &bench.rng;
-        struct operands_shape shape = {
-                .m = m,
-                .k = k,
-                .n = n,
-                .b_transposed = rng_once_in(rng, 2),
-                .gap_a = rng_once_in(rng, 2) ? rng_below(rng, 70) : 0,
-                .gap_b = rng_once_in(rng, 2) ? rng_below(rng, 70) : 0,
-                .gap_c = rng_once_in(rng, 2) ? rng_below(rng, 70) : 0,
-                .form = form,
-                .fill = rng_once_in(rng, 4) ? FILL_EXTREMES : FILL_RANDOM,
-        };
-
-        if (form == OUTPUT_INT8) {
-                shape.shift = (uint32_t)rng_below(rng, MESSAGE_SHIFT_MAX + 1);
-                shape.rounding = (enum rounding)rng_below(rng, ROUNDING_MAX);
-        }
-        if (form == OUTPUT_FLOAT32) {
-                shape.row_scale = rng_once_in(rng, 2);
-                shape.col_scale = rng_once_in(rng, 2);
-                shape.bias = rng_once_in(rng, 2);
-        }
-        return shape;
-}
-
-static enum output_form form_any(void)
-{
-        return (enum output_form)rng_below(&bench.rng, OUTPUT_MAX);
 }
 
 /* ---- products ---- */
@@ -256,8 +86,8 @@ START_TEST(test_largest_sum)
                 operands_init(&operands, &shape, &bench.rng);
                 flight_init(&flight);
                 flight_add(&flight, &operands, 0, shape.m);
-                submit(&flight);
-                await(&flight);
+                flight_submit(&flight);
+                flight_await(&flight);
                 for (size_t i = 0; i < shape.m * shape.n; i++)
                         ck_assert_int_eq(((const int32_t *)operands.product.c)[i], 2147467264);
                 operands_check(&operands);
@@ -355,8 +185,8 @@ START_TEST(test_any_partition)
                         flight_init(&flight);
                         for (; i < end; i++)
                                 flight_add(&flight, &operands, slices[i].first_row, slices[i].rows);
-                        submit(&flight);
-                        await(&flight);
+                        flight_submit(&flight);
+                        flight_await(&flight);
                         operands_check(&operands); /* rows of later batches are still untouched */
                 }
                 operands_deinit(&operands);
@@ -376,39 +206,11 @@ START_TEST(test_other_rows_untouched)
                         operands_init(&operands, &shape, &bench.rng);
                         flight_init(&flight);
                         flight_add(&flight, &operands, row, 1);
-                        submit(&flight);
-                        await(&flight);
+                        flight_submit(&flight);
+                        flight_await(&flight);
                         operands_check(&operands);
                         operands_deinit(&operands);
                 }
-        }
-}
-END_TEST
-
-/* A full batch of several products whose slices alternate; each slice's rows are right when reported. */
-START_TEST(test_full_batch)
-{
-        enum { PRODUCTS = 4, ROUNDS = BATCH_SLICES_MAX / PRODUCTS };
-        struct operands operands[PRODUCTS];
-        struct flight flight;
-
-        flight_init(&flight);
-        flight.looks = true;
-        for (size_t i = 0; i < PRODUCTS; i++) {
-                const struct operands_shape shape =
-                        shape_any(3 * ROUNDS, 100 + i, 90 + i, (enum output_form)i);
-
-                operands_init(&operands[i], &shape, &bench.rng);
-        }
-        for (size_t round = 0; round < ROUNDS; round++)
-                for (size_t i = 0; i < PRODUCTS; i++)
-                        flight_add(&flight, &operands[i], 3 * round, 3);
-        ck_assert_uint_eq(flight.batch.n_slices, BATCH_SLICES_MAX);
-        submit(&flight);
-        await(&flight);
-        for (size_t i = 0; i < PRODUCTS; i++) {
-                operands_check(&operands[i]);
-                operands_deinit(&operands[i]);
         }
 }
 END_TEST
@@ -426,12 +228,14 @@ static void chain_on(struct flight *flight)
 {
         (void)flight;
         while (chain.n_submitted < CHAIN && bench.device->free_slots > 0)
-                submit(&chain.flights[chain.n_submitted++]);
+                flight_submit(&chain.flights[chain.n_submitted++]);
 }
 
 /* As the pipeline does it: the next batch goes in from within batch_done, and every slot is always taken. */
 START_TEST(test_back_to_back)
 {
+        static const struct flight_ops ops = {.batch_done = chain_on};
+
         chain.n_submitted = 0;
         for (size_t i = 0; i < CHAIN; i++) {
                 const struct operands_shape shape =
@@ -440,7 +244,7 @@ START_TEST(test_back_to_back)
 
                 operands_init(&chain.operands[i], &shape, &bench.rng);
                 flight_init(&chain.flights[i]);
-                chain.flights[i].then = chain_on;
+                chain.flights[i].ops = &ops;
                 if (cut > 0)
                         flight_add(&chain.flights[i], &chain.operands[i], 0, cut);
                 flight_add(&chain.flights[i], &chain.operands[i], cut, shape.m - cut);
@@ -466,17 +270,22 @@ START_TEST(test_describes_itself)
         ck_assert_ptr_nonnull(device->description);
         ck_assert_str_ne(device->description, "");
         ck_assert_uint_ge(device->free_slots, 1);
+        ck_assert_uint_ge(device->padding.rows, 1);
+        ck_assert_uint_ge(device->padding.depth, 1);
+        ck_assert_uint_ge(device->padding.cols, 1);
         ck_assert_uint_ge(device->granule_rows, 1);
+        ck_assert_uint_eq(device->granule_rows % device->padding.rows, 0); /* else it would waste something */
+        ck_assert_uint_ge(device->stacks_max, 1);
+        ck_assert_uint_le(device->stacks_max, BATCH_STACKS_MAX);
+        ck_assert_double_gt(device->time_scale, 0);
         ck_assert_double_ge(device->seed_fixed_ns, 0);
         ck_assert_double_gt(device->seed_ns_per_mac, 0);
-        ck_assert_ptr_eq(device->events, &events);
-        ck_assert_ptr_eq(device->userdata, &bench);
 }
 END_TEST
 
 START_TEST(test_close_unused)
 {
-        device_close(); /* and teardown sees that closed was called, once */
+        bench_device_close(); /* and teardown sees that closed was called, once */
 }
 END_TEST
 
@@ -487,10 +296,10 @@ START_TEST(test_open_again_and_again)
 
         for (int i = 0; i < 5; i++) {
                 run_whole(&shape);
-                device_close();
+                bench_device_close();
                 while (!bench.is_closed)
                         (void)uv_run(&bench.loop, UV_RUN_ONCE);
-                ck_assert_int_eq(try_open(&reason), 0);
+                ck_assert_int_eq(bench_try_open(&reason), 0);
         }
 }
 END_TEST
@@ -498,22 +307,23 @@ END_TEST
 static void then_close(struct flight *flight)
 {
         (void)flight;
-        device_close();
+        bench_device_close();
 }
 
 /* The last job's end may be what the daemon was waiting for to stop. */
 START_TEST(test_close_from_within_batch_done)
 {
+        static const struct flight_ops ops = {.batch_done = then_close};
         const struct operands_shape shape = shape_any(4, 10, 10, OUTPUT_INT32);
         struct operands operands;
         struct flight flight;
 
         operands_init(&operands, &shape, &bench.rng);
         flight_init(&flight);
-        flight.then = then_close;
+        flight.ops = &ops;
         flight_add(&flight, &operands, 0, shape.m);
-        submit(&flight);
-        await(&flight);
+        flight_submit(&flight);
+        flight_await(&flight);
         ck_assert_ptr_null(bench.device);
         operands_check(&operands);
         operands_deinit(&operands);
@@ -526,7 +336,7 @@ static TCase *tests(void)
 {
         TCase *tcase = tcase_create("device");
 
-        tcase_add_checked_fixture(tcase, setup, teardown);
+        tcase_add_checked_fixture(tcase, bench_open, bench_close);
         tcase_add_test(tcase, test_describes_itself);
         tcase_add_loop_test(tcase, test_shapes, 0, ARRAY_SIZE(shapes));
         tcase_add_test(tcase, test_adjacent_and_gaps);
@@ -537,7 +347,6 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_tile16);
         tcase_add_test(tcase, test_any_partition);
         tcase_add_test(tcase, test_other_rows_untouched);
-        tcase_add_test(tcase, test_full_batch);
         tcase_add_test(tcase, test_back_to_back);
         tcase_add_test(tcase, test_close_unused);
         tcase_add_test(tcase, test_open_again_and_again);
@@ -553,18 +362,20 @@ static void on_look_closed(void *userdata)
 /* 0: it is here. No test runs yet, so nothing of Check's may be used. */
 static int look_for_device(void)
 {
-        struct device *device;
         const char *reason;
-        uv_loop_t loop;
         int r;
 
-        r = uv_loop_init(&loop);
+        r = uv_loop_init(&bench.loop);
         assert(r == 0);
-        r = device_open(bench.name, &loop, &events, &bench, &device, &reason);
+        r = timer_open(&bench.timer, &bench.loop);
+        assert(r == 0);
+        r = bench_try_open(&reason);
         if (r == 0)
-                device->ops->close(device, on_look_closed, NULL);
-        (void)uv_run(&loop, UV_RUN_DEFAULT);
-        (void)uv_loop_close(&loop);
+                bench.device->ops->close(bench.device, on_look_closed, NULL);
+        (void)uv_run(&bench.loop, UV_RUN_DEFAULT);
+        timer_close(&bench.timer);
+        (void)uv_run(&bench.loop, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&bench.loop);
         if (r == DEVICE_E_ABSENT) {
                 (void)printf("skipped: device %s: %s\n", bench.name, reason ? reason : "absent");
                 return EXIT_SKIPPED;
@@ -587,6 +398,7 @@ int device_conformance(const char *name)
         rng_start(&bench.rng, name);
         suite = suite_create(name);
         suite_add_tcase(suite, tests());
+        suite_add_tcase(suite, conformance_stacks());
         runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);
         r = srunner_ntests_failed(runner);

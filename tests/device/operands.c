@@ -67,10 +67,12 @@ static void inputs_keep(struct operands *operands)
         operands->inputs_before = malloc(bytes[A] + bytes[B]);
         ck_assert_ptr_nonnull(operands->inputs_before);
         memcpy(operands->inputs_before, operands->memory[A], bytes[A]);
-        memcpy(operands->inputs_before + bytes[A], operands->memory[B], bytes[B]);
+        if (operands->memory[B])
+                memcpy(operands->inputs_before + bytes[A], operands->memory[B], bytes[B]);
 }
 
-void operands_init(struct operands *operands, const struct operands_shape *shape, struct rng *rng)
+static void init(struct operands *operands, const struct operands_shape *shape, const struct operands *other,
+                 struct rng *rng)
 {
         struct product *product = &operands->product;
         const uint64_t b_rows = shape->b_transposed ? shape->n : shape->k;
@@ -90,7 +92,7 @@ void operands_init(struct operands *operands, const struct operands_shape *shape
                 .rounding = shape->rounding,
         };
         product->a = matrix_new(operands, A, shape->m, product->lda, shape->k, rng);
-        product->b = matrix_new(operands, B, b_rows, product->ldb, b_cols, rng);
+        product->b = other ? other->product.b : matrix_new(operands, B, b_rows, product->ldb, b_cols, rng);
         product->row_scale = vector_new(operands, ROW_SCALE, shape->row_scale, shape->m, rng);
         product->col_scale = vector_new(operands, COL_SCALE, shape->col_scale, shape->n, rng);
         product->bias = vector_new(operands, BIAS, shape->bias, shape->n, rng);
@@ -98,6 +100,23 @@ void operands_init(struct operands *operands, const struct operands_shape *shape
         inputs_keep(operands);
         operands->row_is_expected = calloc(shape->m, sizeof *operands->row_is_expected);
         ck_assert_ptr_nonnull(operands->row_is_expected);
+}
+
+void operands_init(struct operands *operands, const struct operands_shape *shape, struct rng *rng)
+{
+        init(operands, shape, NULL, rng);
+}
+
+void operands_init_sharing(struct operands *operands, const struct operands_shape *shape,
+                           const struct operands *other, struct rng *rng)
+{
+        struct operands_shape same = *shape;
+
+        ck_assert(shape->k == other->shape.k && shape->n == other->shape.n &&
+                  shape->b_transposed == other->shape.b_transposed);
+        same.gap_b = other->shape.gap_b;
+        init(operands, &same, other, rng);
+        operands->product.resident = other->product.resident;
 }
 
 void operands_deinit(struct operands *operands)
@@ -109,11 +128,21 @@ void operands_deinit(struct operands *operands)
         *operands = (struct operands){0};
 }
 
-void operands_expect(struct operands *operands, uint64_t first_row, uint64_t rows)
+static void rows_mark(struct operands *operands, uint64_t first_row, uint64_t rows, bool is_expected)
 {
         ck_assert_uint_le(first_row + rows, operands->product.m);
         for (uint64_t row = first_row; row < first_row + rows; row++)
-                operands->row_is_expected[row] = true;
+                operands->row_is_expected[row] = is_expected;
+}
+
+void operands_expect(struct operands *operands, uint64_t first_row, uint64_t rows)
+{
+        rows_mark(operands, first_row, rows, true);
+}
+
+void operands_forgo(struct operands *operands, uint64_t first_row, uint64_t rows)
+{
+        rows_mark(operands, first_row, rows, false);
 }
 
 void operands_check_rows(const struct operands *operands, uint64_t first_row, uint64_t rows)
@@ -172,5 +201,6 @@ void operands_check(const struct operands *operands)
                 check_poison(operands, end, row + 1 < product->m ? at : bytes[C]);
         }
         ck_assert_mem_eq(operands->inputs_before, operands->memory[A], bytes[A]);
-        ck_assert_mem_eq(operands->inputs_before + bytes[A], operands->memory[B], bytes[B]);
+        if (operands->memory[B])
+                ck_assert_mem_eq(operands->inputs_before + bytes[A], operands->memory[B], bytes[B]);
 }

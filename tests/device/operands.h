@@ -30,17 +30,24 @@ struct operands_shape {
 struct operands {
         struct product product;
         struct operands_shape shape;
-        uint8_t *memory[6]; /* owned: A, B, C, row_scale, col_scale, bias */
+        uint8_t *memory[6]; /* owned: A, B (NULL where shared), C, row_scale, col_scale, bias */
         size_t memory_bytes[6];
         uint8_t *inputs_before; /* owned: A and B as they were made */
         bool *row_is_expected;  /* owned: m of them */
 };
 
 void operands_init(struct operands *operands, const struct operands_shape *shape, struct rng *rng);
+
+/* The same with B of `other`, which has the same K, N and orientation and must stay for as long as anybody computes. */
+void operands_init_sharing(struct operands *operands, const struct operands_shape *shape,
+                           const struct operands *other, struct rng *rng);
 void operands_deinit(struct operands *operands);
 
 /* From now on these rows must be right. */
 void operands_expect(struct operands *operands, uint64_t first_row, uint64_t rows);
+
+/* From now on these rows must be poison again. */
+void operands_forgo(struct operands *operands, uint64_t first_row, uint64_t rows);
 
 /* Fails the test unless these rows are right. */
 void operands_check_rows(const struct operands *operands, uint64_t first_row, uint64_t rows);

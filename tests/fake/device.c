@@ -27,6 +27,35 @@ static void slice_compute(const struct slice *slice)
         oracle_rows(&product, slice->first_row, slice->rows, from->c, from->ldc);
 }
 
+/* Each slice in one stack, in order, with others of the same B. */
+static void stacks_check(const struct fake_device *fake, const struct batch *batch)
+{
+        size_t n_slices = 0;
+
+        assert(batch->n_stacks >= 1 && batch->n_stacks <= fake->device.stacks_max);
+        for (size_t i = 0; i < batch->n_stacks; i++) {
+                const struct stack *stack = &batch->stacks[i];
+                const struct product *first = batch->slices[stack->first].product;
+                uint64_t rows = 0;
+
+                assert(stack->first == n_slices && stack->n_slices >= 1);
+                for (size_t j = 0; j < stack->n_slices; j++) {
+                        assert(product_stacks_with(first, batch->slices[n_slices].product));
+                        rows += batch->slices[n_slices++].rows;
+                }
+                assert(stack->rows == rows);
+                assert(stack->padded_macs >= (double)rows * (double)first->k * (double)first->n);
+        }
+        assert(n_slices == batch->n_slices);
+}
+
+static void slice_check(const struct slice *slice)
+{
+        assert(slice->rows >= 1 && slice->first_row < slice->product->m);
+        assert(slice->rows <= slice->product->m - slice->first_row);
+        assert(slice->charge_ns >= 0 && !slice->is_dropped);
+}
+
 static void fake_submit(struct device *device, struct batch *batch)
 {
         struct fake_device *fake = container_of(device, struct fake_device, device);
@@ -35,19 +64,25 @@ static void fake_submit(struct device *device, struct batch *batch)
         assert(batch->n_slices >= 1 && batch->n_slices <= BATCH_SLICES_MAX);
         for (size_t i = 0; i < fake->n_inside; i++)
                 assert(fake->inside[i] != batch);
-        for (size_t i = 0; i < batch->n_slices; i++) {
-                const struct slice *slice = &batch->slices[i];
-
-                assert(slice->rows >= 1 && slice->first_row < slice->product->m);
-                assert(slice->rows <= slice->product->m - slice->first_row);
-        }
+        for (size_t i = 0; i < batch->n_slices; i++)
+                slice_check(&batch->slices[i]);
+        stacks_check(fake, batch);
         device->free_slots--;
         fake->n_submits++;
         batch->n_finished = 0;
         fake->inside[fake->n_inside++] = batch;
 }
 
-static const struct device_ops fake_device_ops = {.name = "fake", .submit = fake_submit};
+static void fake_drop(struct device *device, struct batch *batch, size_t index)
+{
+        const struct fake_device *fake = container_of(device, struct fake_device, device);
+
+        assert(index < batch->n_slices);
+        if (fake->drops && index >= batch->n_finished)
+                batch->slices[index].is_dropped = true;
+}
+
+static const struct device_ops fake_device_ops = {.name = "fake", .submit = fake_submit, .drop = fake_drop};
 
 void fake_device_init(struct fake_device *fake, size_t slots, uint64_t granule_rows,
                       const struct device_events *events, void *userdata)
@@ -62,6 +97,10 @@ void fake_device_init(struct fake_device *fake, size_t slots, uint64_t granule_r
                                 .description = "a fake",
                                 .free_slots = slots,
                                 .granule_rows = granule_rows,
+                                .padding = {.rows = 1, .depth = 1, .cols = 1},
+                                .stacks_max = BATCH_STACKS_MAX,
+                                .pack_ns = TIMELINE_NEVER,
+                                .time_scale = 1,
                                 .seed_fixed_ns = 1,
                                 .seed_ns_per_mac = 1,
                         },
@@ -95,11 +134,13 @@ void fake_device_step(struct fake_device *fake, size_t index, enum status status
         batch = fake->inside[index];
         if (batch->n_finished == batch->n_slices) {
                 batch = batch_take_out(fake, index);
-                batch->device_ns = fake->took_ns;
+                batch->device_ns = fake->took_ns > 0 ? fake->took_ns : batch->predicted_ns;
                 device->events->batch_done(device->userdata, batch);
                 return;
         }
         slice = &batch->slices[batch->n_finished];
+        if (slice->is_dropped)
+                status = STATUS_CANCELLED;
         if (fake->computes && status == STATUS_OK)
                 slice_compute(slice);
         slice->status = status;

@@ -2,6 +2,7 @@
 /* stage.c - see stage.h. */
 #include "tests/fake/stage.h"
 
+#include <stdio.h>
 #include <sys/mman.h>
 
 #define BOUND_NS UINT64_C(1000000000000)
@@ -33,8 +34,20 @@ static char *status_json(void *userdata)
         return stage->status_text ? strdup(stage->status_text) : NULL;
 }
 
+static bool set(void *userdata, const char *key, const char *value, struct fault *ret_fault)
+{
+        struct stage *stage = userdata;
+
+        if (strcmp(key, "policy") != 0)
+                return fault_set(ret_fault, STATUS_INVALID, "\"%s\" is not a setting of this stage", key);
+        (void)snprintf(stage->was_set, sizeof stage->was_set, "%s=%s", key, value);
+        return true;
+}
+
 void stage_open(struct stage *stage, const struct quota_limits *quota_limits, const struct limits *limits)
 {
+        const struct pipeline_settings settings = {
+                .bound_ns = BOUND_NS, .aging_ns = BOUND_NS, .policy = POLICY_NATURAL, .stacks = true};
         struct reply_sink sink;
         int r;
 
@@ -43,7 +56,8 @@ void stage_open(struct stage *stage, const struct quota_limits *quota_limits, co
         assert(r == 0);
         quota_init(&stage->quota, quota_limits);
         stage->arenas = (struct arena_set){.loop = &stage->loop, .quota = &stage->quota};
-        pipeline_init(&stage->pipeline, BOUND_NS, &stage->stats);
+        fake_timeline_init(&stage->timeline);
+        pipeline_init(&stage->pipeline, &stage->timeline.timeline, &settings, &stage->stats);
         fake_device_init(&stage->device, 1, 1, &pipeline_device_events, &stage->pipeline);
         stage->device.computes = true;
         r = pipeline_set_device(&stage->pipeline, &stage->device.device);
@@ -55,12 +69,15 @@ void stage_open(struct stage *stage, const struct quota_limits *quota_limits, co
                 .stats = &stage->stats,
                 .limits = *limits,
                 .backend = "fake",
+                .owner_uid = STAGE_OWNER_UID,
                 .status_json = status_json,
-                .status_userdata = stage,
+                .set = set,
+                .userdata = stage,
         };
         fake_sink_init(&stage->sink);
         sink = fake_sink_for(&stage->sink);
-        session_init(&stage->session, &stage->context, &sink, STAGE_UID);
+        r = session_init(&stage->session, &stage->context, &sink, STAGE_UID);
+        assert(r == 0);
         stage->session.greeted = true;
         stage->has_session = true;
 }

@@ -12,14 +12,17 @@
 #include "daemon/session.h"
 #include "tests/fake/device.h"
 #include "tests/fake/sink.h"
+#include "tests/fake/timeline.h"
 
-#define STAGE_UID 1000
+#define STAGE_UID       1000
+#define STAGE_OWNER_UID 900 /* as if the daemon ran as this one */
 
 struct stage {
         uv_loop_t loop;
         struct quota quota;
         struct arena_set arenas;
         struct stats stats;
+        struct fake_timeline timeline;
         struct pipeline pipeline;
         struct fake_device device;
         struct session_context context;
@@ -27,6 +30,7 @@ struct stage {
         struct session session;
         bool has_session;
         const char *status_text; /* borrowed: what STATUS answers; NULL: as if memory were short */
+        char was_set[128]; /* "key=value" of the last SET that was let through; "policy" is the one key */
 };
 
 /* Limits that no test meets by accident; a test lowers those that it is about. */

@@ -28,6 +28,17 @@ static const struct number {
 #undef X
 };
 
+static const struct choice {
+        const char *key;
+        const char *const *names;
+        size_t offset;
+        int standard;
+} choices[] = {
+#define X(field, key, names, standard, text) {key, names, offsetof(struct config, field), standard},
+        CONFIG_CHOICES(X)
+#undef X
+};
+
 static struct rng rng;
 static struct config config;
 static char path[64];
@@ -38,6 +49,23 @@ static uint64_t number_of(const struct config *from, const struct number *number
 
         memcpy(&value, (const char *)from + number->offset, sizeof value);
         return value;
+}
+
+static int choice_of(const struct config *from, const struct choice *choice)
+{
+        int value;
+
+        memcpy(&value, (const char *)from + choice->offset, sizeof value);
+        return value;
+}
+
+static size_t n_names(const struct choice *choice)
+{
+        size_t n = 0;
+
+        while (choice->names[n])
+                n++;
+        return n;
 }
 
 static void setup(void)
@@ -62,7 +90,10 @@ static void expect_equal(const struct config *left, const struct config *right)
 {
         ck_assert_str_eq(left->socket_path, right->socket_path);
         ck_assert_str_eq(left->backend, right->backend);
-        ck_assert_int_eq(left->log_level, right->log_level);
+        ck_assert_str_eq(left->sim_faults, right->sim_faults);
+        for (size_t i = 0; i < ARRAY_SIZE(choices); i++)
+                ck_assert_msg(choice_of(left, &choices[i]) == choice_of(right, &choices[i]), "%s",
+                              choices[i].key);
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
                 ck_assert_msg(number_of(left, &numbers[i]) == number_of(right, &numbers[i]), "%s",
                               numbers[i].key);
@@ -123,6 +154,10 @@ START_TEST(test_defaults)
         ck_assert_str_eq(config.socket_path, DAEMON_SOCKET_PATH);
         ck_assert_str_eq(config.backend, "auto");
         ck_assert_int_eq(config.log_level, LOG_LEVEL_INFO);
+        ck_assert_int_eq(config.policy, POLICY_HOLD);
+        ck_assert_str_eq(config_switch[config.stacking], "on");
+        ck_assert_int_eq(config.sim_profile, NPU_PHOENIX);
+        ck_assert_str_eq(config.sim_faults, "");
 }
 END_TEST
 
@@ -134,10 +169,13 @@ START_TEST(test_bounds)
 
         ck_assert_uint_le(number->least, number->standard);
         ck_assert_uint_le(number->standard, number->most);
-        ck_assert_uint_gt(number->least, 0); /* no limit means anything at 0 */
         (void)snprintf(words, sizeof words, "%s: \"", number->key);
-        (void)snprintf(value, sizeof value, "%" PRIu64, number->least - 1);
-        expect_refused(number->key, value, words);
+        if (strcmp(number->key, "window-us") !=
+            0) { /* no wait at all is a wait; no limit means anything at 0 */
+                ck_assert_uint_gt(number->least, 0);
+                (void)snprintf(value, sizeof value, "%" PRIu64, number->least - 1);
+                expect_refused(number->key, value, words);
+        }
         (void)snprintf(value, sizeof value, "%" PRIu64, number->most + 1);
         expect_refused(number->key, value, words);
         (void)snprintf(words, sizeof words, "from %" PRIu64 " to %" PRIu64, number->least, number->most);
@@ -207,9 +245,12 @@ START_TEST(test_words)
                 ck_assert_int_eq(config_set(&config, "backend", device_names[i], error), 0);
                 ck_assert_str_eq(config.backend, device_names[i]);
         }
-        for (int i = 0; log_level_names[i]; i++) {
-                ck_assert_int_eq(config_set(&config, "log-level", log_level_names[i], error), 0);
-                ck_assert_int_eq((int)config.log_level, i);
+        for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
+                for (size_t name = 0; choices[i].names[name]; name++) {
+                        ck_assert_int_eq(config_set(&config, choices[i].key, choices[i].names[name], error),
+                                         0);
+                        ck_assert_int_eq(choice_of(&config, &choices[i]), (int)name);
+                }
         }
         ck_assert_int_eq(config_set(&config, "socket", "/a/b c", error), 0);
         ck_assert_str_eq(config.socket_path, "/a/b c");
@@ -223,10 +264,37 @@ START_TEST(test_wrong_words)
         expect_refused("backend", "CPU", "backend");
         expect_refused("log-level", "loud", "\"loud\" is none of error, warning, info, debug");
         expect_refused("log-level", "", "log-level");
+        expect_refused("policy", "wait", "\"wait\" is none of natural, hold, window");
+        expect_refused("stacking", "yes", "\"yes\" is none of off, on");
+        expect_refused("sim-profile", "strix", "\"strix\" is none of phoenix, origin, origin-measured");
+        for (size_t i = 0; i < ARRAY_SIZE(choices); i++)
+                expect_refused(choices[i].key, "", choices[i].key);
         expect_refused("socket", "", "socket: the path is empty");
         expect_refused("jobs", "5", "jobs: there is no such key");
         expect_refused("Socket", "x", "no such key");
         expect_refused("", "5", "no such key");
+}
+END_TEST
+
+/* Scripts of what goes wrong in a model. */
+START_TEST(test_sim_faults)
+{
+        static const char *const right[] = {
+                "", "error@1", "slow@2", "error@3,slow@5", "error@3,error@3", "slow@18446744073709551615"};
+        static const char *const wrong[] = {" ",         "error",    "error@",         "error@0",
+                                            "error@x",   "error@-1", "error@1;slow@2", "hang@1",
+                                            "error@1,x", "@1",       "error @1",       "ERROR@1",
+                                            "error@1x",  ",error@1", "error@+1",       "error@1,,slow@2",
+                                            "error@ 1",  "error@1 ", "error@01"};
+        char error[CONFIG_ERROR_MAX] = "";
+
+        for (size_t i = 0; i < ARRAY_SIZE(right); i++) {
+                ck_assert_msg(config_set(&config, "sim-faults", right[i], error) == 0, "%s", error);
+                ck_assert_str_eq(config.sim_faults, right[i]);
+        }
+        ck_assert_int_eq(config_set(&config, "sim-faults", "", error), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+                expect_refused("sim-faults", wrong[i], "is not FAULT@N");
 }
 END_TEST
 
@@ -391,6 +459,16 @@ static void numbers_change(void)
         }
 }
 
+static void choices_change(void)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
+                const char *name = choices[i].names[rng_below(&rng, n_names(&choices[i]))];
+                char error[CONFIG_ERROR_MAX] = "";
+
+                ck_assert_msg(config_set(&config, choices[i].key, name, error) == 0, "%s", error);
+        }
+}
+
 START_TEST(test_printed_reads_back)
 {
         for (int round = 0; round < 50; round++) {
@@ -400,7 +478,9 @@ START_TEST(test_printed_reads_back)
                 numbers_change();
                 ck_assert_int_eq(config_set(&config, "socket", "/srv/n.sock", error), 0);
                 ck_assert_int_eq(config_set(&config, "backend", device_names[round % 4], error), 0);
-                ck_assert_int_eq(config_set(&config, "log-level", log_level_names[round / 2 % 4], error), 0);
+                ck_assert_int_eq(config_set(&config, "sim-faults", round % 2 ? "error@3,slow@7" : "", error),
+                                 0);
+                choices_change();
                 print(&config);
                 ck_assert_int_eq(config_init(&again), 0);
                 ck_assert_msg(config_read(&again, path, error) == 0, "%s", error);
@@ -437,7 +517,8 @@ START_TEST(test_printed_defaults_are_comments)
         (void)fclose(file);
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
                 ck_assert_msg(is_there[i], "%s", numbers[i].key);
-        ck_assert_uint_eq(n_settings, ARRAY_SIZE(numbers) + 3); /* and socket, backend, log-level */
+        ck_assert_uint_eq(n_settings,
+                          ARRAY_SIZE(numbers) + ARRAY_SIZE(choices) + 3); /* socket, backend, sim-faults */
 }
 END_TEST
 
@@ -452,6 +533,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_no_numbers);
         tcase_add_test(tcase, test_words);
         tcase_add_test(tcase, test_wrong_words);
+        tcase_add_test(tcase, test_sim_faults);
         tcase_add_test(tcase, test_long_value_in_error);
         tcase_add_test(tcase, test_file);
         tcase_add_test(tcase, test_empty_files);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* test-cost.c - the model of a submission's time: its directions agree, and it learns what it should. */
+/* test-cost.c - the model of a submission's time: what it predicts, and that it learns what it should. */
 #include <check.h>
+#include <math.h>
 
 #include "daemon/cost.h"
 #include "tests/lib/rng.h"
@@ -8,60 +9,88 @@
 
 static struct rng rng;
 
+/* `macs` of one class. */
+static struct cost_work work_of(unsigned class, double macs)
+{
+        struct cost_work work = {{0}};
+
+        work.macs[class] = macs;
+        return work;
+}
+
+static bool is_within(double value, double expected, double share)
+{
+        return fabs(value - expected) <= share * expected;
+}
+
+/* ---- predictions ---- */
+
 START_TEST(test_predicts_fixed_and_work)
 {
-        const struct cost_model cost = {.fixed_ns = 1000, .ns_per_mac = 0.5};
+        struct cost_model cost;
+        struct cost_work work = {{0}};
 
-        ck_assert_uint_eq(cost_predict_ns(&cost, 0), 1000);
-        ck_assert_uint_eq(cost_predict_ns(&cost, 1), 1000);
-        ck_assert_uint_eq(cost_predict_ns(&cost, 2), 1001);
-        ck_assert_uint_eq(cost_predict_ns(&cost, 4000), 3000);
+        cost_init(&cost, 1000, 0.5);
+        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 1000);
+        work.macs[3] = 1;
+        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 1000);
+        work.macs[3] = 2;
+        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 1001);
+        work.macs[COST_CLASSES - 1] = 4000;
+        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 3001);
+        cost.slopes[3].ns_per_mac = 50;
+        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 3100);
 }
 END_TEST
 
-START_TEST(test_macs_within)
+/* Work beyond all sense is long, and wraps nowhere. */
+START_TEST(test_predicts_extremes)
 {
-        const struct cost_model cost = {.fixed_ns = 1000, .ns_per_mac = 0.5};
-        static const struct {
-                uint64_t bound_ns, macs;
-        } cases[] = {{3000, 4000}, {1001, 2}, {1000, 1}, {999, 1}, {0, 1}};
+        const struct cost_work all = work_of(0, 2e9 * 131071.0 * 2e9), none = {{0}};
+        struct cost_model cost;
 
-        for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-                ck_assert_uint_eq(cost_macs_within(&cost, cases[i].bound_ns), cases[i].macs);
+        cost_init(&cost, 1000, 1);
+        ck_assert_uint_eq(cost_predict_ns(&cost, &all), UINT64_MAX);
+        cost_init(&cost, 0, 0); /* a seed of nothing is next to nothing: the model can be divided by */
+        ck_assert_double_gt(cost.fixed_ns, 0);
+        for (size_t i = 0; i < COST_CLASSES; i++)
+                ck_assert_double_gt(cost.slopes[i].ns_per_mac, 0);
+        ck_assert_uint_le(cost_predict_ns(&cost, &none), 1);
 }
 END_TEST
 
-/* At least one multiply-add, and never more than 64 bits hold, whatever the bound. */
-START_TEST(test_macs_within_extremes)
+/* ---- classes ---- */
+
+/* Sizes at both sides of each bound. */
+START_TEST(test_classes)
 {
-        const struct cost_model free_of_cost = {.fixed_ns = 0, .ns_per_mac = 1e-6};
-        const struct cost_model dear = {.fixed_ns = 1e18, .ns_per_mac = 1e18};
+        static const uint64_t sizes[4][2] = {{1, 15}, {16, 63}, {64, 383}, {384, 131071}};
+        bool is_used[COST_CLASSES] = {false};
 
-        ck_assert_uint_eq(cost_macs_within(&free_of_cost, UINT64_MAX), UINT64_C(9000000000000000000));
-        ck_assert_uint_eq(cost_macs_within(&dear, 1), 1);
-        ck_assert_uint_eq(cost_macs_within(&dear, 0), 1);
-}
-END_TEST
+        for (size_t k = 0; k < 4; k++) {
+                for (size_t n = 0; n < 4; n++) {
+                        for (int transposed = 0; transposed < 2; transposed++) {
+                                struct product product = {.m = 1,
+                                                          .k = sizes[k][0],
+                                                          .n = sizes[n][0],
+                                                          .b_transposed = transposed};
+                                const unsigned class = cost_class(&product);
 
-/* What fits within a bound is predicted to end within it. */
-START_TEST(test_directions_agree)
-{
-        for (int i = 0; i < 10000; i++) {
-                const struct cost_model cost = {
-                        .fixed_ns = (double)rng_below(&rng, 1000000),
-                        .ns_per_mac = 1e-5 * (double)rng_between(&rng, 1, 1000000),
-                };
-                const uint64_t bound_ns = rng_between(&rng, 1, UINT64_C(1000000000));
-                const uint64_t macs = cost_macs_within(&cost, bound_ns);
-
-                ck_assert_uint_ge(macs, 1);
-                if (macs == 1) /* the least there is, whether it fits or not */
-                        continue;
-                ck_assert_uint_le(cost_predict_ns(&cost, macs), bound_ns);
-                ck_assert_uint_ge(cost_predict_ns(&cost, macs + macs / 8 + 2), bound_ns);
+                                ck_assert_uint_lt(class, COST_CLASSES);
+                                ck_assert_msg(!is_used[class], "k %zu n %zu: the class of another shape", k,
+                                              n);
+                                is_used[class] = true;
+                                product.m = 1000; /* how many rows does not matter */
+                                product.k = sizes[k][1];
+                                product.n = sizes[n][1];
+                                ck_assert_uint_eq(cost_class(&product), class);
+                        }
+                }
         }
 }
 END_TEST
+
+/* ---- learning ---- */
 
 /* A device that is three times as slow, or as fast, as the seed says is known within a few dozen batches. */
 START_TEST(test_learns_the_slope)
@@ -69,64 +98,101 @@ START_TEST(test_learns_the_slope)
         static const double slopes[] = {0.1, 0.9};
 
         for (size_t i = 0; i < ARRAY_SIZE(slopes); i++) {
-                struct cost_model cost = {.fixed_ns = 1000, .ns_per_mac = 0.3};
+                struct cost_model cost;
                 double last_error = 1;
 
+                cost_init(&cost, 1000, 0.3);
                 for (int n = 0; n < 40; n++) {
-                        const uint64_t macs = rng_between(&rng, 100000, 1000000);
+                        const struct cost_work work = work_of(9, (double)rng_between(&rng, 100000, 1000000));
                         double error;
 
-                        cost_observe(&cost, macs, (uint64_t)(slopes[i] * (double)macs));
-                        error = cost.ns_per_mac > slopes[i] ? cost.ns_per_mac - slopes[i]
-                                                            : slopes[i] - cost.ns_per_mac;
+                        cost_observe(&cost, &work, (uint64_t)(1000 + slopes[i] * work.macs[9]));
+                        error = fabs(cost.slopes[9].ns_per_mac - slopes[i]);
                         ck_assert_double_le(error, last_error); /* nearer each time */
                         last_error = error + 1e-4;
                 }
-                ck_assert_double_eq_tol(cost.ns_per_mac, slopes[i], 0.01 * slopes[i] + 0.01);
-                ck_assert_double_eq(cost.fixed_ns, 1000);
+                ck_assert(is_within(cost.slopes[9].ns_per_mac, slopes[i], 0.02));
+                ck_assert_double_eq_tol(cost.fixed_ns, 1000, 100); /* next to none of the blame */
+                for (size_t class = 0; class < COST_CLASSES; class ++)
+                        if (class != 9)
+                                ck_assert_double_eq(cost.slopes[class].ns_per_mac, 0.3);
         }
 }
 END_TEST
 
-/* One run that another program held up for long, or of a shape that is hard on the device, counts as twice as long as
- * expected and no more, and moves the slope by an eighth of that. */
+/* The first observations of a class count in full, as the seed knows nothing of it; later ones an eighth. */
+static struct cost_model seasoned(double fixed_ns, double ns_per_mac, unsigned class)
+{
+        struct cost_model cost;
+
+        cost_init(&cost, fixed_ns, ns_per_mac);
+        for (int i = 0; i < 40; i++) {
+                const struct cost_work work = work_of(class, 1e6);
+
+                cost_observe(&cost, &work, cost_predict_ns(&cost, &work));
+        }
+        return cost;
+}
+
+/*
+ * One run that another program held up for long, or of a shape that is hard on the device, counts as twice as long as
+ * expected and no more, or half as long and no less, and moves the slope by an eighth of that.
+ */
 START_TEST(test_one_surprise)
 {
-        struct cost_model cost = {.fixed_ns = 1000, .ns_per_mac = 1};
+        const struct cost_work work = work_of(5, 1e6);
+        struct cost_model cost = seasoned(1, 1, 5);
 
-        cost_observe(&cost, 100000, 900000);
-        ck_assert_double_eq_tol(cost.ns_per_mac, 1.125, 1e-9);
-        cost.ns_per_mac = 1;
-        cost_observe(&cost, 100000, 0);
-        ck_assert_double_eq_tol(cost.ns_per_mac, 1 - 0.125 / 2, 1e-9);
+        cost_observe(&cost, &work, UINT64_C(900000000));
+        ck_assert(is_within(cost.slopes[5].ns_per_mac, 1.125, 0.001));
+        cost = seasoned(1, 1, 5);
+        cost_observe(&cost, &work, 0);
+        ck_assert(is_within(cost.slopes[5].ns_per_mac, 1 - 0.125 / 2, 0.001));
+        cost_init(&cost, 1, 1); /* the very first one: all of it, and still no more than twice */
+        cost_observe(&cost, &work, UINT64_C(900000000));
+        ck_assert(is_within(cost.slopes[5].ns_per_mac, 2, 0.001));
 }
 END_TEST
 
-/* Where the fixed part outweighs the work, the slope is anybody's guess: nothing is learnt. */
-START_TEST(test_small_work_teaches_nothing)
+/* Where the fixed part outweighs the work by far, the slope is anybody's guess: nothing is learnt of it. */
+START_TEST(test_small_work_teaches_no_slope)
 {
         static const struct {
-                uint64_t macs, took_ns;
-        } cases[] = {{10, 1}, {10, 1000}, {999, 4000000}, {1, 4000000}, {0, 0}, {0, 1000000}};
-        struct cost_model cost = {.fixed_ns = 1000, .ns_per_mac = 1};
+                double macs;
+                uint64_t took_ns;
+        } cases[] = {{10, 1}, {10, 4000}, {30, 4000000}, {1, 4000000}, {0, 0}, {0, 1000000}};
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                cost_observe(&cost, cases[i].macs, cases[i].took_ns);
-                ck_assert_double_eq(cost.ns_per_mac, 1);
+                const struct cost_work work = work_of(7, cases[i].macs);
+                struct cost_model cost;
+
+                cost_init(&cost, 1000, 1);
+                cost_observe(&cost, &work, cases[i].took_ns);
+                ck_assert_double_eq(cost.slopes[7].ns_per_mac, 1);
+                ck_assert_double_ge(cost.fixed_ns, 490);
+                ck_assert_double_le(cost.fixed_ns, 2100);
         }
 }
 END_TEST
 
-/* However short times are measured, the model can be inverted. */
-START_TEST(test_slope_stays_positive)
+/* However short times are measured, there is something to divide by. */
+START_TEST(test_model_stays_positive)
 {
-        struct cost_model cost = {.fixed_ns = 0, .ns_per_mac = 1};
+        const struct cost_work large = work_of(0, 1e18), none = {{0}};
+        struct cost_model cost;
 
-        for (int i = 0; i < 1000; i++)
-                cost_observe(&cost, UINT64_C(1) << 60, 0);
-        ck_assert_double_ge(cost.ns_per_mac, 1e-6);
-        ck_assert_uint_ge(cost_macs_within(&cost, 1), 1);
-        ck_assert_uint_le(cost_macs_within(&cost, UINT64_MAX), UINT64_C(9000000000000000000));
+        cost_init(&cost, 1000, 1);
+        for (int i = 0; i < 1000; i++) {
+                cost_observe(&cost, &large, 0);
+                cost_observe(&cost, &none, 0);
+        }
+        ck_assert_double_ge(cost.slopes[0].ns_per_mac, 1e-6);
+        ck_assert_double_ge(cost.fixed_ns, 1);
+        for (int i = 0; i < 1000; i++) {
+                cost_observe(&cost, &large, UINT64_MAX);
+                cost_observe(&cost, &none, UINT64_MAX);
+        }
+        ck_assert(isfinite(cost.fixed_ns) && isfinite(cost.slopes[0].ns_per_mac));
 }
 END_TEST
 
@@ -137,13 +203,12 @@ int main(void)
 
         rng_start(&rng, "cost");
         tcase_add_test(tcase, test_predicts_fixed_and_work);
-        tcase_add_test(tcase, test_macs_within);
-        tcase_add_test(tcase, test_macs_within_extremes);
-        tcase_add_test(tcase, test_directions_agree);
+        tcase_add_test(tcase, test_predicts_extremes);
+        tcase_add_test(tcase, test_classes);
         tcase_add_test(tcase, test_learns_the_slope);
         tcase_add_test(tcase, test_one_surprise);
-        tcase_add_test(tcase, test_small_work_teaches_nothing);
-        tcase_add_test(tcase, test_slope_stays_positive);
+        tcase_add_test(tcase, test_small_work_teaches_no_slope);
+        tcase_add_test(tcase, test_model_stays_positive);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);
 }

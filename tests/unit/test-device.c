@@ -3,15 +3,18 @@
 #include <check.h>
 
 #include "daemon/device.h"
+#include "tests/fake/timeline.h"
 #include "tests/unit/suite.h"
 
 static uv_loop_t loop;
+static struct fake_timeline timeline;
 static struct device *device;
 static const char *reason;
 
 static void setup(void)
 {
         ck_assert_int_eq(uv_loop_init(&loop), 0);
+        fake_timeline_init(&timeline);
         device = NULL;
         reason = "not written";
 }
@@ -33,22 +36,31 @@ static const struct device_events events = {NULL, NULL};
 
 static int open_by_name(const char *name)
 {
-        return device_open(name, &loop, &events, NULL, &device, &reason);
+        const struct device_settings settings = {.sim_scale = 1};
+
+        return device_open(name, &loop, &timeline.timeline, &settings, &events, NULL, &device, &reason);
 }
 
 START_TEST(test_by_name)
 {
-        ck_assert_int_eq(open_by_name("cpu"), 0);
-        ck_assert_str_eq(device->ops->name, "cpu");
-        ck_assert_ptr_null(reason);
+        static const char *const names[] = {"cpu", "sim"};
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                ck_assert_int_eq(open_by_name(names[i]), 0);
+                ck_assert_str_eq(device->ops->name, names[i]);
+                ck_assert_ptr_null(reason);
+                if (i == 0)
+                        device->ops->close(device, on_closed, NULL);
+        }
 }
 END_TEST
 
-/* "auto" says why it did not take a better one. */
+/* "auto" says why it did not take a better one; and a model is for those who ask for it. */
 START_TEST(test_auto)
 {
         ck_assert_int_eq(open_by_name("auto"), 0);
         ck_assert_ptr_nonnull(device);
+        ck_assert_str_ne(device->ops->name, "sim");
         if (strcmp(device->ops->name, "xrt") == 0)
                 ck_assert_ptr_null(reason);
         else
@@ -84,7 +96,7 @@ START_TEST(test_every_name)
                 device = NULL;
                 n_opened += r == 0;
         }
-        ck_assert_uint_ge(n_opened, 2); /* auto and cpu, on any machine */
+        ck_assert_uint_ge(n_opened, 3); /* auto, cpu and sim, on any machine */
 }
 END_TEST
 

@@ -7,6 +7,7 @@
 
 #include "daemon/pipeline.h"
 #include "tests/fake/device.h"
+#include "tests/fake/timeline.h"
 #include "tests/lib/rng.h"
 #include "tests/unit/suite.h"
 
@@ -15,6 +16,7 @@
 #define USERS      3
 #define BOUND_ROWS 4
 #define BOUND_NS   (1 + BOUND_ROWS) /* as the fake device predicts */
+#define AGING_NS   UINT64_C(1000000000)
 #define ROUNDS     40
 #define STEPS      300
 
@@ -31,7 +33,9 @@ struct model {
 static struct rng rng;
 static struct quota quota;
 static struct stats stats;
+static struct fake_timeline timeline;
 static struct pipeline pipeline;
+static struct pipeline_client clients[USERS];
 static struct fake_device device;
 static struct model models[JOBS_MAX];
 static uint64_t n_submitted, n_ended, n_orphans;
@@ -41,7 +45,7 @@ static uint64_t n_ends[STATUS_MAX]; /* of all rounds */
 static void on_idle(void *userdata)
 {
         (void)userdata;
-        ck_assert_uint_eq(pipeline.jobs_inside, 0);
+        ck_assert(pipeline_is_idle(&pipeline));
         ck_assert_msg(idle_is_due, "idle without a job that ended");
         idle_is_due = false;
 }
@@ -111,9 +115,11 @@ static void end_expect(struct model *model, enum status status)
 static void step_submit(void)
 {
         struct model *model = any_model(false);
+        const size_t user = (size_t)rng_below(&rng, USERS);
         struct quota_charge charge = {0};
+        struct fault fault;
 
-        if (!model || quota_charge(&quota, (uid_t)rng_below(&rng, USERS), QUOTA_JOBS, 1, &charge) != 0)
+        if (!model || quota_charge(&quota, (uid_t)user, QUOTA_JOBS, 1, &charge) != 0)
                 return;
         *model = (struct model){.job = job_new(n_submitted, on_rows, on_done, model),
                                 .m = rng_between(&rng, 1, ROWS_MAX)};
@@ -121,7 +127,7 @@ static void step_submit(void)
         model->job->charge = charge;
         model->job->product = (struct product){.m = model->m, .k = 1, .n = 1};
         n_submitted++;
-        pipeline_submit(&pipeline, model->job);
+        ck_assert(pipeline_submit(&pipeline, &clients[user], model->job, &fault));
 }
 
 static void step_cancel(void)
@@ -153,7 +159,7 @@ static void step_orphan(void)
 static void step_cancel_all(void)
 {
         for (size_t i = 0; i < JOBS_MAX; i++)
-                if (models[i].job && models[i].job->is_queued)
+                if (models[i].job && models[i].job->flow)
                         end_expect(&models[i], STATUS_CANCELLED);
         pipeline_cancel_all(&pipeline);
         ck_assert_uint_eq(pipeline.scheduler.depth, 0);
@@ -172,7 +178,7 @@ static void step_device(void)
         batch = device.inside[index];
         if (batch->n_finished < batch->n_slices && status != STATUS_OK) {
                 model = model_of(batch->slices[batch->n_finished].job); /* NULL: an orphan's */
-                if (model)
+                if (model) /* one that was dropped has its reason already */
                         end_expect(model, status);
         }
         fake_device_step(&device, index, status);
@@ -190,14 +196,14 @@ static void check_between(void)
                 if (!job)
                         continue;
                 n_alive++;
-                ck_assert_msg(job->is_queued || job->slices_inside > 0, "a job that nothing will end");
-                ck_assert(!job->is_queued || models[i].expected == STATUS_OK);
+                ck_assert_msg(job->flow || job->slices_inside > 0, "a job that nothing will end");
+                ck_assert(!job->flow || models[i].expected == STATUS_OK);
         }
         ck_assert_uint_eq(pipeline.jobs_inside, quota.used[QUOTA_JOBS]);
         ck_assert_uint_ge(pipeline.jobs_inside, n_alive);
         ck_assert_msg(pipeline.scheduler.depth == 0 || device.device.free_slots == 0,
                       "jobs wait and the device has room");
-        if (pipeline.jobs_inside == 0)
+        if (pipeline_is_idle(&pipeline))
                 ck_assert_msg(!idle_is_due, "idle was not told");
 }
 
@@ -205,6 +211,10 @@ static void check_between(void)
 START_TEST(test_every_job_ends_once)
 {
         for (int round = 0; round < ROUNDS; round++) {
+                const struct pipeline_settings settings = {.bound_ns = BOUND_NS,
+                                                           .aging_ns = AGING_NS,
+                                                           .policy = POLICY_NATURAL,
+                                                           .stacks = rng_once_in(&rng, 2)};
                 const struct quota_limits limits = {.per_uid = {[QUOTA_JOBS] = 6},
                                                     .total = {[QUOTA_JOBS] = JOBS_MAX}};
 
@@ -213,11 +223,15 @@ START_TEST(test_every_job_ends_once)
                 stats = (struct stats){0};
                 n_submitted = n_ended = n_orphans = 0;
                 idle_is_due = false;
-                pipeline_init(&pipeline, BOUND_NS, &stats);
+                fake_timeline_init(&timeline);
+                pipeline_init(&pipeline, &timeline.timeline, &settings, &stats);
                 pipeline.idle_fn = on_idle;
                 fake_device_init(&device, (size_t)_i, UINT64_C(1) << rng_below(&rng, 3),
                                  &pipeline_device_events, &pipeline);
+                device.drops = rng_once_in(&rng, 2);
                 ck_assert_int_eq(pipeline_set_device(&pipeline, &device.device), 0);
+                for (size_t i = 0; i < USERS; i++)
+                        ck_assert_int_eq(pipeline_client_init(&pipeline, &clients[i], (uid_t)i), 0);
                 for (int step = 0; step < STEPS; step++) {
                         const uint64_t chance = rng_below(&rng, 100);
 
@@ -240,6 +254,8 @@ START_TEST(test_every_job_ends_once)
                 ck_assert_uint_eq(pipeline.jobs_inside, 0);
                 ck_assert_uint_eq(n_ended + n_orphans, n_submitted);
                 ck_assert_uint_eq(stats.jobs_ok + stats.jobs_cancelled + stats.jobs_failed, n_submitted);
+                for (size_t i = 0; i < USERS; i++)
+                        pipeline_client_deinit(&pipeline, &clients[i]);
                 pipeline_deinit(&pipeline);
                 fake_device_deinit(&device);
                 quota_deinit(&quota); /* no user is left */

@@ -5,10 +5,12 @@
 
 #include "daemon/pipeline.h"
 #include "tests/fake/device.h"
+#include "tests/fake/timeline.h"
 #include "tests/unit/suite.h"
 
 #define BOUND_ROWS 4                /* of a submission; a row is one multiply-add */
 #define BOUND_NS   (1 + BOUND_ROWS) /* as the fake device predicts */
+#define AGING_NS   UINT64_C(1000000000)
 #define UID        1000
 
 /* What has been heard of a job. `job` is dead once n_done is 1. */
@@ -22,37 +24,44 @@ struct heard {
 
 static struct quota quota;
 static struct stats stats;
+static struct fake_timeline timeline;
 static struct pipeline pipeline;
+static struct pipeline_client client;
 static struct fake_device device;
 static unsigned n_idle;
 
 static void on_idle(void *userdata)
 {
         ck_assert_ptr_eq(userdata, &n_idle);
-        ck_assert_uint_eq(pipeline.jobs_inside, 0);
+        ck_assert(pipeline_is_idle(&pipeline));
         n_idle++;
 }
 
 /* Each test begins with the number of slots that it needs. */
 static void setup(size_t slots)
 {
+        const struct pipeline_settings settings = {
+                .bound_ns = BOUND_NS, .aging_ns = AGING_NS, .policy = POLICY_NATURAL, .stacks = true};
         struct quota_limits limits;
 
         memset(&limits, 0x7f, sizeof limits);
         quota_init(&quota, &limits);
         stats = (struct stats){0};
         n_idle = 0;
-        pipeline_init(&pipeline, BOUND_NS, &stats);
+        fake_timeline_init(&timeline);
+        pipeline_init(&pipeline, &timeline.timeline, &settings, &stats);
         pipeline.idle_fn = on_idle;
         pipeline.idle_userdata = &n_idle;
         fake_device_init(&device, slots, 1, &pipeline_device_events, &pipeline);
         ck_assert_int_eq(pipeline_set_device(&pipeline, &device.device), 0);
+        ck_assert_int_eq(pipeline_client_init(&pipeline, &client, UID), 0);
 }
 
 static void teardown(void)
 {
-        ck_assert_uint_eq(pipeline.jobs_inside, 0);
+        ck_assert(pipeline_is_idle(&pipeline));
         ck_assert_uint_eq(pipeline.scheduler.depth, 0);
+        pipeline_client_deinit(&pipeline, &client);
         pipeline_deinit(&pipeline);
         fake_device_deinit(&device);
         quota_deinit(&quota);
@@ -83,18 +92,20 @@ static void on_done(struct job *job, enum status status, const char *text, void 
 static void submit(struct heard *heard, uint64_t rows)
 {
         struct job *job = job_new(1, on_rows, on_done, heard);
+        struct fault fault;
 
         ck_assert_ptr_nonnull(job);
         ck_assert_int_eq(quota_charge(&quota, UID, QUOTA_JOBS, 1, &job->charge), 0);
         job->product = (struct product){.m = rows, .k = 1, .n = 1};
         *heard = (struct heard){.job = job};
-        pipeline_submit(&pipeline, job);
+        ck_assert(pipeline_submit(&pipeline, &client, job, &fault));
 }
 
-/* A slice and the end of its batch: the batcher makes batches of one slice. */
+/* All slices of a batch, each with this status, and its end. */
 static void finish(size_t index, enum status status)
 {
-        fake_device_step(&device, index, status);
+        for (size_t n = device.inside[index]->n_slices - device.inside[index]->n_finished; n > 0; n--)
+                fake_device_step(&device, index, status);
         fake_device_step(&device, index, STATUS_OK);
 }
 
@@ -121,8 +132,12 @@ START_TEST(test_one_job)
         ck_assert_uint_eq(device.n_submits, 1);
         fake_device_step(&device, 0, STATUS_OK);
         ck_assert_uint_eq(device.n_submits, 2);
-        fake_device_run(&device);
-        expect_end(&heard, STATUS_OK, "0+4 4+4 8+2 ");
+        finish(0, STATUS_OK);
+        fake_device_step(&device, 0, STATUS_OK);
+        expect_end(&heard, STATUS_OK,
+                   "0+4 4+4 8+2 ");   /* with its last slice: the device touches it no more */
+        ck_assert_uint_eq(n_idle, 0); /* but still has the batch */
+        fake_device_step(&device, 0, STATUS_OK);
         ck_assert_uint_eq(n_idle, 1);
         ck_assert_uint_eq(stats.submissions, 3);
         ck_assert_uint_eq(stats.submission_jobs, 3);
@@ -141,16 +156,22 @@ START_TEST(test_jobs_in_order)
         submit(&heard[2], 1);
         finish(0, STATUS_OK);
         ck_assert_uint_eq(heard[0].n_done, 0);
-        finish(0, STATUS_OK);
+        fake_device_step(&device, 0, STATUS_OK);
         expect_end(&heard[0], STATUS_OK, "0+4 4+1 ");
         ck_assert_str_eq(heard[1].rows, "");
-        finish(0, STATUS_OK);
-        expect_end(&heard[1], STATUS_OK, "0+4 ");
+        finish(0, STATUS_OK); /* the same batch goes on: what the first job has left is the next one's */
+        ck_assert_str_eq(heard[1].rows, "0+3 ");
+        ck_assert_uint_eq(heard[1].n_done, 0);
+        fake_device_step(&device, 0, STATUS_OK);
+        expect_end(&heard[1], STATUS_OK, "0+3 3+1 ");
         ck_assert_uint_eq(heard[2].n_done, 0);
-        ck_assert_uint_eq(n_idle, 0);
-        finish(0, STATUS_OK);
+        fake_device_step(&device, 0, STATUS_OK);
         expect_end(&heard[2], STATUS_OK, "0+1 ");
+        ck_assert_uint_eq(n_idle, 0);
+        fake_device_step(&device, 0, STATUS_OK);
         ck_assert_uint_eq(n_idle, 1);
+        ck_assert_uint_eq(stats.submissions, 3);
+        ck_assert_uint_eq(stats.submission_jobs, 5);
         teardown();
 }
 END_TEST
@@ -197,13 +218,14 @@ START_TEST(test_learns_from_batches)
         struct heard heard;
 
         setup(1);
-        device.took_ns = 12;
         submit(&heard, 400);
-        for (int i = 0; i < 20; i++)
+        for (int i = 0; i < 20; i++) {
+                device.took_ns = 1 + 3 * device.inside[0]->slices[0].rows;
                 finish(0, STATUS_OK);
-        ck_assert_uint_eq(stats.device_busy_ns, 20 * 12);
-        ck_assert_double_gt(pipeline.cost.ns_per_mac, 2);
+        }
         ck_assert_uint_lt(device.inside[0]->slices[0].rows, BOUND_ROWS);
+        ck_assert_uint_ge(stats.device_busy_ns, 20 * 4);
+        ck_assert_uint_lt(stats.device_busy_ns, 20 * (1 + 3 * BOUND_ROWS));
         fake_device_run(&device);
         ck_assert_int_eq(heard.status, STATUS_OK);
         teardown();
@@ -245,28 +267,56 @@ START_TEST(test_cancel_while_inside)
         ck_assert_uint_eq(pipeline.scheduler.depth, 0);
         pipeline_cancel(&pipeline, heard.job); /* twice is once */
         ck_assert_uint_eq(heard.n_done, 0);
-        fake_device_step(&device, 0, STATUS_OK);
-        ck_assert_uint_eq(heard.n_done, 0);
+        ck_assert_uint_eq(n_idle, 0);
         fake_device_step(&device, 0, STATUS_OK);
         expect_end(&heard, STATUS_CANCELLED, "0+4 ");
+        fake_device_step(&device, 0, STATUS_OK);
         ck_assert_uint_eq(device.n_submits, 2);
         ck_assert_uint_eq(n_idle, 1);
         teardown();
 }
 END_TEST
 
+/* The device has the batch, but nothing of the job any more: it ends at once. */
 START_TEST(test_cancel_between_last_slice_and_batch)
 {
         struct heard heard;
 
         setup(1);
-        submit(&heard, 4);
+        submit(&heard, 8);
         fake_device_step(&device, 0, STATUS_OK);
         ck_assert_str_eq(heard.rows, "0+4 ");
         pipeline_cancel(&pipeline, heard.job);
-        ck_assert_uint_eq(heard.n_done, 0);
-        fake_device_step(&device, 0, STATUS_OK);
         expect_end(&heard, STATUS_CANCELLED, "0+4 ");
+        ck_assert_uint_eq(n_idle, 0);
+        fake_device_step(&device, 0, STATUS_OK);
+        ck_assert_uint_eq(n_idle, 1);
+        ck_assert_uint_eq(device.n_submits, 1);
+        teardown();
+}
+END_TEST
+
+/* A device that has not begun what nobody wants leaves it out. */
+START_TEST(test_cancel_drops_what_has_not_begun)
+{
+        struct heard kept, dropped;
+
+        setup(1);
+        device.drops = true;
+        submit(&kept, 1);
+        submit(&dropped, 3); /* waits while the first one runs by itself */
+        finish(0, STATUS_OK);
+        expect_end(&kept, STATUS_OK, "0+1 ");
+        submit(&kept, 4);
+        pipeline_cancel(&pipeline, dropped.job);
+        ck_assert_uint_eq(dropped.n_done, 0); /* it is the device's to say so */
+        ck_assert(device.inside[0]->slices[0].is_dropped);
+        finish(0, STATUS_OK);
+        expect_end(&dropped, STATUS_CANCELLED, "");
+        ck_assert_str_eq(dropped.text, "cancelled"); /* and no failure of the device */
+        fake_device_run(&device);
+        expect_end(&kept, STATUS_OK, "0+4 ");
+        ck_assert_uint_eq(stats.jobs_failed, 0);
         teardown();
 }
 END_TEST
@@ -280,8 +330,9 @@ START_TEST(test_cancel_in_two_slots)
         pipeline_cancel(&pipeline, heard.job);
         finish(1, STATUS_OK);
         ck_assert_uint_eq(heard.n_done, 0);
-        finish(0, STATUS_OK);
+        fake_device_step(&device, 0, STATUS_OK);
         expect_end(&heard, STATUS_CANCELLED, "");
+        fake_device_step(&device, 0, STATUS_OK);
         ck_assert_uint_eq(device.n_submits, 2);
         teardown();
 }
@@ -322,8 +373,6 @@ START_TEST(test_device_error_in_the_middle)
         submit(&next, 4);
         finish(0, STATUS_OK);
         fake_device_step(&device, 0, STATUS_DEVICE_ERROR);
-        ck_assert_uint_eq(failed.n_done, 0);
-        fake_device_step(&device, 0, STATUS_OK);
         expect_end(&failed, STATUS_DEVICE_ERROR, "0+4 ");
         ck_assert_ptr_nonnull(strstr(failed.text, "device failed"));
         fake_device_run(&device);
@@ -362,8 +411,13 @@ START_TEST(test_device_error_after_cancel)
         finish(0, STATUS_DEVICE_ERROR);
         expect_end(&cancelled, STATUS_CANCELLED, "");
         fake_device_step(&device, 0, STATUS_DEVICE_ERROR);
-        pipeline_cancel(&pipeline, failed.job);
+        expect_end(&failed, STATUS_DEVICE_ERROR, "");
         fake_device_step(&device, 0, STATUS_OK);
+        submit(&failed, 8); /* both halves inside */
+        fake_device_step(&device, 0, STATUS_DEVICE_ERROR);
+        pipeline_cancel(&pipeline, failed.job);
+        ck_assert_uint_eq(failed.n_done, 0);
+        fake_device_run(&device);
         expect_end(&failed, STATUS_DEVICE_ERROR, "");
         teardown();
 }
@@ -424,6 +478,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_cancel_while_queued);
         tcase_add_test(tcase, test_cancel_while_inside);
         tcase_add_test(tcase, test_cancel_between_last_slice_and_batch);
+        tcase_add_test(tcase, test_cancel_drops_what_has_not_begun);
         tcase_add_test(tcase, test_cancel_in_two_slots);
         tcase_add_test(tcase, test_cancel_all);
         tcase_add_test(tcase, test_device_error_in_the_middle);

@@ -471,10 +471,10 @@ START_TEST(test_device_error)
         _Alignas(float) uint8_t payload[PAYLOAD_BYTES] = {0};
 
         ck_assert(stage_matmul(&stage, 2, &matmul, payload, sizeof payload));
-        fake_device_step(&stage.device, 0, STATUS_DEVICE_ERROR);
-        expect_nothing(&stage); /* not while the device has the batch */
-        fake_device_step(&stage.device, 0, STATUS_OK);
+        expect_nothing(&stage);
+        fake_device_step(&stage.device, 0, STATUS_DEVICE_ERROR); /* with that it has let go of the job */
         expect_outcome(&stage, FRAME_DONE, 2, STATUS_DEVICE_ERROR, "the device failed");
+        fake_device_step(&stage.device, 0, STATUS_OK);
         expect_nothing(&stage);
 }
 END_TEST

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-session.c - what a session answers and what it holds: HELLO, STATUS, PING, arenas; jobs are in
+ * test-session.c - what a session answers and what it holds: HELLO, STATUS, SET, PING, arenas; jobs are in
  * test-session-matmul.c.
  */
 #include <check.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "daemon/version.h"
@@ -103,6 +104,36 @@ START_TEST(test_status_without_memory)
 {
         request_bare(FRAME_STATUS, 5);
         expect_outcome(&stage, FRAME_ERROR, 5, STATUS_BUSY, "out of memory");
+        expect_nothing(&stage);
+}
+END_TEST
+
+/* _i: who asks. Whoever may stop the daemon may also tell it how to work. */
+static const struct {
+        uid_t uid;
+        const char *key;
+        enum status status;
+        const char *words;
+} setters[] = {
+        {0, "policy", STATUS_OK, ""},
+        {STAGE_OWNER_UID, "policy", STATUS_OK, ""},
+        {STAGE_UID, "policy", STATUS_DENIED, "uid 1000 may not change settings"},
+        {STAGE_UID, "colour", STATUS_DENIED, "uid 1000 may not change settings"}, /* nor learn which there are */
+        {0, "colour", STATUS_INVALID, "\"colour\" is not a setting"},
+};
+
+START_TEST(test_set)
+{
+        struct request request = {.type = FRAME_SET, .id = 7, .set = {.value = "hold"}};
+
+        (void)snprintf(request.set.key, sizeof request.set.key, "%s", setters[_i].key);
+        stage.session.uid = setters[_i].uid;
+        stage_request(&stage, &request);
+        if (setters[_i].status == STATUS_OK)
+                expect_bare(&stage, FRAME_SET_DONE, 7);
+        else
+                expect_outcome(&stage, FRAME_ERROR, 7, setters[_i].status, setters[_i].words);
+        ck_assert_str_eq(stage.was_set, setters[_i].status == STATUS_OK ? "policy=hold" : "");
         expect_nothing(&stage);
 }
 END_TEST
@@ -216,7 +247,7 @@ START_TEST(test_foreign_handles)
 
         fake_sink_init(&other_sink);
         sink = fake_sink_for(&other_sink);
-        session_init(&other, &stage.context, &sink, STAGE_UID);
+        ck_assert_int_eq(session_init(&other, &stage.context, &sink, STAGE_UID), 0);
         session_request(&other,
                         &(struct request){.type = FRAME_ARENA_RELEASE,
                                           .id = 9,
@@ -316,6 +347,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_ping);
         tcase_add_test(tcase, test_status);
         tcase_add_test(tcase, test_status_without_memory);
+        tcase_add_loop_test(tcase, test_set, 0, ARRAY_SIZE(setters));
         tcase_add_test(tcase, test_refuse);
         tcase_add_test(tcase, test_arena_created);
         tcase_add_test(tcase, test_arena_numbers_are_not_reused);

@@ -97,15 +97,26 @@ END_TEST
 static const struct stats stats = {
         .submissions = 4,
         .submission_jobs = 6,
+        .stacks = 5,
+        .rows_stacked = 77,
+        .macs = 3e12,
+        .padded_macs = 4e12,
         .jobs_ok = 10,
         .jobs_refused = 20,
         .jobs_cancelled = 30,
         .jobs_failed = 40,
+        .jobs_expired = 50,
         .device_busy_ns = 5999,
+        .hold_ns = 7999,
         .connections_accepted = 61,
         .connections_refused = 62,
         .connections_faulted = 63,
         .hold = {.max_us = 71, .n_times = 1, .buckets = {[7] = 1}},
+};
+
+static const struct stats_client clients[] = {
+        {.uid = 1000, .pid = 17, .name = "first \"one\"", .device_ns = 8999, .jobs = 3},
+        {.uid = 0, .pid = 2147483647, .name = "", .device_ns = 0, .jobs = 0},
 };
 
 static const struct stats_now now = {
@@ -113,6 +124,14 @@ static const struct stats_now now = {
         .device_state = "ok",
         .device = "a \"device\"",
         .uptime_s = 1.5,
+        .policy = "hold",
+        .stacking = true,
+        .weights_packs = 87,
+        .model_overruns = 88,
+        .predicted_fixed_ns = 108999,
+        .class_depths = {[CLASS_NORMAL] = 41, [CLASS_INTERACTIVE] = 42, [CLASS_BULK] = 43},
+        .clients = clients,
+        .n_clients = ARRAY_SIZE(clients),
         .buffer_syncs = 81,
         .matrix_copies = 82,
         .queue_depth = 83,
@@ -142,13 +161,24 @@ START_TEST(test_json_values)
                 json_int_t value;
         } integers[] = {
                 {"submissions", 4},
-                {"jobs", 100},
+                {"submission_jobs", 6},
+                {"stacks", 5},
+                {"rows_stacked", 77},
+                {"jobs", 150},
                 {"jobs_ok", 10},
                 {"jobs_refused", 20},
                 {"jobs_cancelled", 30},
                 {"jobs_failed", 40},
+                {"jobs_expired", 50},
                 {"jobs_inside", 86},
                 {"queue_depth", 83},
+                {"queue_interactive", 42},
+                {"queue_normal", 41},
+                {"queue_bulk", 43},
+                {"weights_packs", 87},
+                {"model_overruns", 88},
+                {"hold_us", 7},
+                {"submission_cost_us", 108},
                 {"buffer_syncs", 81},
                 {"matrix_copies", 82},
                 {"device_busy_us", 5},
@@ -175,6 +205,11 @@ START_TEST(test_json_values)
         ck_assert_str_ne(json_string_value(json_object_get(object, "version")), "");
         ck_assert_double_eq_tol(json_real_value(json_object_get(object, "uptime_s")), 1.5, 1e-6);
         ck_assert_double_eq_tol(json_real_value(json_object_get(object, "jobs_per_submission")), 1.5, 1e-6);
+        ck_assert_double_eq_tol(json_real_value(json_object_get(object, "macs")), 3e12, 1);
+        ck_assert_double_eq_tol(json_real_value(json_object_get(object, "padded_macs")), 4e12, 1);
+        ck_assert_double_eq_tol(json_real_value(json_object_get(object, "padding_share")), 0.25, 1e-6);
+        ck_assert_str_eq(json_string_value(json_object_get(object, "policy")), "hold");
+        ck_assert_str_eq(json_string_value(json_object_get(object, "stacking")), "on");
         json_decref(object);
 }
 END_TEST
@@ -185,21 +220,45 @@ START_TEST(test_json_before_the_first_submission)
         json_t *object = status(&nothing);
 
         ck_assert_double_eq(json_real_value(json_object_get(object, "jobs_per_submission")), 0);
+        ck_assert_double_eq(json_real_value(json_object_get(object, "padding_share")), 0);
         ck_assert_int_eq(json_integer_value(json_object_get(object, "loop_held_p99_us")), 0);
         json_decref(object);
 }
 END_TEST
 
-/* Flat: numbers and strings. */
-START_TEST(test_json_is_flat)
+/* Numbers and strings, and one array of objects that are flat. */
+START_TEST(test_json_is_nearly_flat)
 {
         json_t *object = status(&stats);
         const char *key;
         json_t *value;
 
         ck_assert_uint_gt(json_object_size(object), 0);
-        json_object_foreach(object, key, value)
-                ck_assert_msg(json_is_number(value) || json_is_string(value), "%s", key);
+        json_object_foreach(object, key, value) ck_assert_msg(
+                json_is_number(value) || json_is_string(value) || strcmp(key, "clients") == 0, "%s", key);
+        json_decref(object);
+}
+END_TEST
+
+START_TEST(test_json_clients)
+{
+        json_t *object = status(&stats);
+        const json_t *array = json_object_get(object, "clients");
+
+        ck_assert(json_is_array(array));
+        ck_assert_uint_eq(json_array_size(array), ARRAY_SIZE(clients));
+        for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+                const json_t *client = json_array_get(array, i);
+
+                ck_assert_uint_eq(json_object_size(client), 5);
+                ck_assert_int_eq(json_integer_value(json_object_get(client, "uid")), clients[i].uid);
+                ck_assert_int_eq(json_integer_value(json_object_get(client, "pid")), clients[i].pid);
+                ck_assert_str_eq(json_string_value(json_object_get(client, "name")), clients[i].name);
+                ck_assert_int_eq(json_integer_value(json_object_get(client, "device_us")),
+                                 (json_int_t)(clients[i].device_ns / 1000));
+                ck_assert_int_eq(json_integer_value(json_object_get(client, "jobs")),
+                                 (json_int_t)clients[i].jobs);
+        }
         json_decref(object);
 }
 END_TEST
@@ -252,7 +311,8 @@ int main(void)
         tcase_add_test(tcase, test_meter_bounds);
         tcase_add_test(tcase, test_json_values);
         tcase_add_test(tcase, test_json_before_the_first_submission);
-        tcase_add_test(tcase, test_json_is_flat);
+        tcase_add_test(tcase, test_json_is_nearly_flat);
+        tcase_add_test(tcase, test_json_clients);
         tcase_add_test(tcase, test_keys_are_documented);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);

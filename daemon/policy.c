@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy.c - see policy.h.
+ *
+ * Why 0.7, three gaps, and an upper quartile: two half-cohorts of K clients need 2 fixed + K work for a round, one held
+ * cohort fixed + K work + gap, so that holding pays as long as gap < fixed; the rest is margin. Three quartiles let
+ * nearly every swift client in and keep the tail of latencies down, where 1.4 of them let go too early and raised it. A
+ * mean would be spoilt for long by one pause.
+ */
+#include "daemon/policy.h"
+
+#define SWIFT_SHARE 0.7
+#define HOLD_GAPS   3
+#define GAPS_LEAST  4 /* before a client's gap is anything to go by */
+
+const char *const policy_names[] = {"natural", "hold", "window", NULL};
+static_assert(ARRAY_SIZE(policy_names) == POLICY_MAX + 1, "a name each");
+
+void policy_init(struct policy *policy, enum policy_kind kind, uint64_t window_ns)
+{
+        *policy = (struct policy){.kind = kind, .window_ns = window_ns, .n_composed = 1};
+}
+
+void policy_client_init(struct policy_client *client)
+{
+        *client = (struct policy_client){.q75_ns = TIMELINE_NEVER};
+}
+
+static void expect_no_longer(struct policy *policy, struct policy_client *client)
+{
+        if (client->expected_for == policy->n_composed)
+                policy->n_expected--;
+        client->expected_for = 0;
+}
+
+void policy_client_deinit(struct policy *policy, struct policy_client *client)
+{
+        expect_no_longer(policy, client);
+}
+
+/* The element that three quarters of the others are not above. */
+static uint64_t upper_quartile(const uint64_t *values, size_t n)
+{
+        uint64_t sorted[POLICY_GAPS];
+
+        for (size_t i = 0; i < n; i++) {
+                size_t at = i;
+
+                for (; at > 0 && sorted[at - 1] > values[i]; at--)
+                        sorted[at] = sorted[at - 1];
+                sorted[at] = values[i];
+        }
+        return sorted[n * 3 / 4];
+}
+
+static void gap_add(struct policy_client *client, uint64_t gap_ns)
+{
+        client->gaps_ns[client->n_gaps++ % POLICY_GAPS] = gap_ns;
+        if (client->n_gaps >= GAPS_LEAST)
+                client->q75_ns = upper_quartile(client->gaps_ns, MIN(client->n_gaps, (size_t)POLICY_GAPS));
+}
+
+void policy_submitted(struct policy *policy, struct policy_client *client, uint64_t now_ns)
+{
+        if (client->answered_ns != 0)
+                gap_add(client, now_ns - client->answered_ns);
+        client->answered_ns = 0;
+        expect_no_longer(policy, client);
+}
+
+bool policy_is_swift(const struct policy_client *client, uint64_t fixed_ns)
+{
+        return (double)client->q75_ns <= SWIFT_SHARE * (double)fixed_ns;
+}
+
+void policy_answered(struct policy *policy, struct policy_client *client, uint64_t fixed_ns, uint64_t now_ns)
+{
+        client->answered_ns = now_ns;
+        if (client->expected_for == policy->n_composed || !policy_is_swift(client, fixed_ns))
+                return;
+        client->expected_for = policy->n_composed;
+        policy->n_expected++;
+        policy->expected_gap_ns = MAX(policy->expected_gap_ns, client->q75_ns);
+}
+
+void policy_idle(struct policy *policy, uint64_t fixed_ns, uint64_t now_ns)
+{
+        policy->hold_until_ns = 0;
+        if (policy->kind == POLICY_HOLD && policy->n_expected > 0)
+                policy->hold_until_ns = now_ns + MIN(HOLD_GAPS * policy->expected_gap_ns, fixed_ns);
+}
+
+void policy_composed(struct policy *policy)
+{
+        policy->n_composed++;
+        policy->n_expected = 0;
+        policy->expected_gap_ns = 0;
+        policy->hold_until_ns = 0;
+}
+
+/* The first slot is taken: a second batch stays open until it must be packed. */
+static uint64_t when_ahead_ns(const struct policy *policy, const struct policy_view *view)
+{
+        const uint64_t ahead_ns = view->idle_ns - MIN(view->pack_ns, view->idle_ns);
+
+        if (policy->kind == POLICY_HOLD && view->is_swift_inside)
+                return TIMELINE_NEVER;
+        if (policy->kind == POLICY_WINDOW && !view->is_full)
+                return MAX(ahead_ns, view->oldest_ns + policy->window_ns);
+        return ahead_ns;
+}
+
+uint64_t policy_when_ns(const struct policy *policy, const struct policy_view *view)
+{
+        if (view->n_inside > 0)
+                return when_ahead_ns(policy, view);
+        if (view->is_full)
+                return view->now_ns;
+        if (policy->kind == POLICY_HOLD && policy->n_expected > 0 && policy->hold_until_ns != 0)
+                return MIN(policy->hold_until_ns, view->latest_start_ns);
+        if (policy->kind == POLICY_WINDOW)
+                return MIN(view->oldest_ns + policy->window_ns, view->latest_start_ns);
+        return view->now_ns;
+}
