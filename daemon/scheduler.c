@@ -181,6 +181,7 @@ static void group_complete(struct scheduler *scheduler, struct scheduler_client 
 
                 TAILQ_REMOVE(&client->forming, job, queue_link);
                 job->group = group;
+                job->class = class;
                 job->queued_ns = 0;
                 flow_push(scheduler, &client->flows[class], job, now_ns);
                 queued_add(scheduler, job, queued_ns);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-drive-fairness.c - device time is shared between users, then between a user's connections, whatever they send.
+ * On the phoenix model: every time below is a model's.
+ */
+#include <check.h>
+#include <stdio.h>
+
+#include "tests/drive/drive.h"
+#include "tests/unit/suite.h"
+
+#define ARRIVALS 110000
+
+/*
+ * Where many jobs are outstanding at once: a batch must not hold all of anybody's, or that one has nothing waiting when
+ * the next is composed.
+ */
+#define SHORT_US 300
+
+/* One client whose jobs have 64 macro-tiles, beside three whose jobs have 1 to 3; _i: 0 one user, 1 a user each. */
+static void heavy_and_light(bool first_come, bool is_one_user, size_t depth, double ret_p99_us[4])
+{
+        struct drive_spec spec = {
+                .model = NPU_PHOENIX,
+                .policy = POLICY_HOLD,
+                .n_jobs = ARRIVALS,
+                .seed = 7,
+                .first_come = first_come,
+                .bound_us = SHORT_US, /* 18 of these macro-tiles: fairness needs a batch that does not hold everything */
+                .n_clients = 4,
+        };
+        struct drive_result result;
+
+        for (size_t i = 0; i < 4; i++)
+                spec.clients[i] = (struct drive_client){.uid = is_one_user ? 1 : (uid_t)i + 1,
+                                                        .m = i == 0 ? 64 * 256 : 1,
+                                                        .m_most = i == 0 ? 0 : 3 * 256,
+                                                        .k = 384,
+                                                        .n = 256,
+                                                        .weights = (int)i,
+                                                        .depth = i == 0 ? depth : 1,
+                                                        .think_us = 30,
+                                                        .think_cv = 0.3};
+        drive_run(&spec, &result);
+        for (size_t i = 0; i < 4; i++)
+                ret_p99_us[i] = drive_quantile_us(&result.clients[i].latencies, 0.99);
+        (void)printf("%s, %s, depth %zu: p99 heavy %.0f us, light %.0f %.0f %.0f us (model)\n",
+                     first_come ? "first come" : "fair", is_one_user ? "one user" : "a user each", depth,
+                     ret_p99_us[0], ret_p99_us[1], ret_p99_us[2], ret_p99_us[3]);
+        drive_result_deinit(&result);
+}
+
+START_TEST(test_light_clients_beside_a_heavy_one)
+{
+        const bool is_one_user = _i % 2 == 0;
+        const size_t depth = _i < 2 ? 1 : 4;
+        double fair_us[4], first_come_us[4];
+
+        heavy_and_light(false, is_one_user, depth, fair_us);
+        heavy_and_light(true, is_one_user, depth, first_come_us);
+        for (size_t i = 1; i < 4; i++)
+                ck_assert_double_le(fair_us[i], first_come_us[i] / 2);
+}
+END_TEST
+
+/* Within `share` of their mean. */
+static void expect_equal(const double *device_s, size_t n, double share, const char *what)
+{
+        double mean = 0;
+
+        for (size_t i = 0; i < n; i++)
+                mean += device_s[i] / (double)n;
+        (void)printf("%s: mean %.3f s of the device:", what, mean);
+        for (size_t i = 0; i < n; i++)
+                (void)printf(" %+.1f%%", 100 * (device_s[i] / mean - 1));
+        (void)printf(" (model)\n");
+        for (size_t i = 0; i < n; i++)
+                ck_assert_double_eq_tol(device_s[i], mean, share * mean);
+}
+
+/* Ten connections of one user, two of another, one each of two more; all with more to do than is done. */
+START_TEST(test_backlogged_shares_are_equal)
+{
+        static const struct {
+                uid_t uid;
+                uint64_t m, m_most, k, n;
+                int weights;
+        } senders[] = {
+                {1, 100, 0, 384, 384, 0},  {1, 300, 0, 384, 384, 0},   {1, 500, 0, 384, 384, 0},
+                {1, 700, 0, 384, 384, 1},  {1, 900, 0, 384, 384, 1},   {1, 1, 2000, 384, 384, 1},
+                {1, 64, 0, 768, 384, 2},   {1, 5, 1500, 768, 384, 2},  {1, 1500, 0, 768, 384, 2},
+                {1, 256, 0, 384, 2000, 3}, {2, 1, 3000, 384, 384, 4},  {3, 16384, 0, 384, 384, 5},
+                {4, 16, 0, 384, 1000, 6},  {4, 500, 0, 1384, 1000, 7},
+        };
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .n_jobs = ARRIVALS,
+                                  .seed = 8,
+                                  .bound_us = 2000,
+                                  .n_clients = ARRAY_SIZE(senders)};
+        double users_s[4] = {0}, first_s[10], last_s[2];
+        struct drive_result result;
+
+        for (size_t i = 0; i < ARRAY_SIZE(senders); i++)
+                spec.clients[i] = (struct drive_client){.uid = senders[i].uid,
+                                                        .m = senders[i].m,
+                                                        .m_most = senders[i].m_most,
+                                                        .k = senders[i].k,
+                                                        .n = senders[i].n,
+                                                        .weights = senders[i].weights,
+                                                        .depth = 256,
+                                                        .think_us = 30,
+                                                        .think_cv = 0.3};
+        drive_run(&spec, &result);
+        for (size_t i = 0; i < ARRAY_SIZE(senders); i++)
+                users_s[senders[i].uid - 1] += (double)result.clients[i].device_ns * 1e-9;
+        for (size_t i = 0; i < 10; i++)
+                first_s[i] = (double)result.clients[i].device_ns * 1e-9;
+        for (size_t i = 0; i < 2; i++)
+                last_s[i] = (double)result.clients[12 + i].device_ns * 1e-9;
+        expect_equal(users_s, 4, 0.1, "four users, the first with ten connections");
+        expect_equal(first_s, 10, 0.1, "the ten connections");
+        expect_equal(last_s, 2, 0.1, "the two of the last user");
+        /* What was shared is what the device was busy with. */
+        ck_assert_double_eq_tol(users_s[0] + users_s[1] + users_s[2] + users_s[3],
+                                (double)result.stats.device_busy_ns * 1e-9, 1e-3);
+        drive_result_deinit(&result);
+}
+END_TEST
+
+/* Jobs of one size: equal time is equal numbers, as any user would count. */
+START_TEST(test_equal_jobs_are_done_in_equal_numbers)
+{
+        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = ARRIVALS, .seed = 9,
+                                  .bound_us = SHORT_US, .n_clients = 12};
+        struct drive_result result;
+        double users[3] = {0};
+
+        for (size_t i = 0; i < 12; i++) /* ten connections, one, one */
+                spec.clients[i] = (struct drive_client){.uid = i < 10 ? 1 : (uid_t)i, .m = 256, .k = 384, .n = 256,
+                                                        .weights = i < 10 ? 0 : (int)i, .depth = 64,
+                                                        .think_us = 30, .think_cv = 0.3};
+        drive_run(&spec, &result);
+        for (size_t i = 0; i < 12; i++)
+                users[i < 10 ? 0 : i - 9] += (double)result.clients[i].n_done;
+        expect_equal(users, 3, 0.1, "jobs of three users, the first with ten connections");
+        drive_result_deinit(&result);
+}
+END_TEST
+
+/* Away for half of the time, it comes back with all it has: it is owed its share from then on, and nothing else. */
+START_TEST(test_a_client_that_returns_saves_nothing_up)
+{
+        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = ARRIVALS, .seed = 10,
+                                  .bound_us = SHORT_US, .n_clients = 3};
+        const double away_s = 5;
+        struct drive_result result;
+        double share;
+
+        for (size_t i = 0; i < 3; i++)
+                spec.clients[i] = (struct drive_client){.uid = (uid_t)i + 1, .m = 512, .k = 384, .n = 256,
+                                                        .weights = (int)i, .depth = 64, .think_us = 30,
+                                                        .think_cv = 0.3};
+        spec.clients[2].start_us = away_s * 1e6;
+        spec.n_jobs = 3 * ARRIVALS + ARRIVALS / 2;
+        drive_run(&spec, &result);
+        ck_assert_double_gt(result.seconds, away_s + 1);
+        share = (double)result.clients[2].device_ns * 1e-9 / (result.seconds - away_s);
+        (void)printf("back after %.1f of %.1f s: %.3f of the device from then on, of three (model)\n", away_s,
+                     result.seconds, share);
+        ck_assert_double_eq_tol(share, 1.0 / 3, 0.1 / 3);
+        drive_result_deinit(&result);
+}
+END_TEST
+
+/* A class orders a user's own work: a flood of INTERACTIVE takes nothing from another user's NORMAL. */
+START_TEST(test_a_class_is_no_claim_on_others)
+{
+        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = ARRIVALS, .seed = 11,
+                                  .bound_us = SHORT_US, .n_clients = 2};
+        struct drive_result result;
+        double users_s[2];
+
+        for (size_t i = 0; i < 2; i++)
+                spec.clients[i] = (struct drive_client){.uid = (uid_t)i + 1, .m = 512, .k = 384, .n = 256,
+                                                        .weights = (int)i, .depth = 64, .think_us = 30,
+                                                        .think_cv = 0.3,
+                                                        .class = i == 0 ? CLASS_INTERACTIVE : CLASS_NORMAL};
+        drive_run(&spec, &result);
+        for (size_t i = 0; i < 2; i++)
+                users_s[i] = (double)result.clients[i].device_ns * 1e-9;
+        expect_equal(users_s, 2, 0.1, "INTERACTIVE beside another user's NORMAL");
+        drive_result_deinit(&result);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("drive-fairness");
+        TCase *tcase = tcase_create("fairness");
+
+        tcase_set_timeout(tcase, 0);
+        tcase_add_loop_test(tcase, test_light_clients_beside_a_heavy_one, 0, 4);
+        tcase_add_test(tcase, test_backlogged_shares_are_equal);
+        tcase_add_test(tcase, test_equal_jobs_are_done_in_equal_numbers);
+        tcase_add_test(tcase, test_a_client_that_returns_saves_nothing_up);
+        tcase_add_test(tcase, test_a_class_is_no_claim_on_others);
+        suite_add_tcase(suite, tcase);
+        return suite_run(suite);
+}
