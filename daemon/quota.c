@@ -31,16 +31,45 @@ static bool fits(uint64_t used, uint64_t amount, uint64_t limit)
         return used <= limit && amount <= limit - used;
 }
 
+/* How much must go before `amount` fits. */
+static uint64_t excess(uint64_t used, uint64_t amount, uint64_t limit)
+{
+        uint64_t sum;
+
+        if (fits(used, amount, limit))
+                return 0;
+        return checked_add(used, amount, &sum) ? sum - limit : UINT64_MAX;
+}
+
+/* 0 or why not; asks for room before it says no. */
+static int admit(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t amount)
+{
+        uint64_t of_uid = 0, of_all = 0;
+
+        for (int attempt = 0; attempt < 2; attempt++) {
+                const struct quota_user *user = user_find(quota, uid); /* giving up its last thing ends it */
+
+                of_uid = excess(user ? user->used[kind] : 0, amount, quota->limits.per_uid[kind]);
+                of_all = excess(quota->used[kind], amount, quota->limits.total[kind]);
+                if (of_uid == 0 && of_all == 0)
+                        return 0;
+                if (attempt == 0 && quota->room_fn)
+                        quota->room_fn(quota->room_userdata, uid, kind, of_uid, of_all);
+        }
+        return of_uid > 0 ? QUOTA_E_UID : QUOTA_E_TOTAL;
+}
+
 int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t amount,
                  struct quota_charge *ret_charge)
 {
-        struct quota_user *user = user_find(quota, uid);
+        struct quota_user *user;
+        int r;
 
         assert(amount > 0); /* a charge for nothing would not keep its user's record alive */
-        if (!fits(user ? user->used[kind] : 0, amount, quota->limits.per_uid[kind]))
-                return QUOTA_E_UID;
-        if (!fits(quota->used[kind], amount, quota->limits.total[kind]))
-                return QUOTA_E_TOTAL;
+        r = admit(quota, uid, kind, amount);
+        if (r != 0)
+                return r;
+        user = user_find(quota, uid);
         if (!user) {
                 user = calloc(1, sizeof *user);
                 if (!user)
@@ -79,6 +108,7 @@ bool quota_fault(const struct quota *quota, uid_t uid, enum quota_kind kind, int
                 [QUOTA_CONNECTIONS] = "connections",
                 [QUOTA_BYTES] = "bytes",
                 [QUOTA_ARENAS] = "arenas",
+                [QUOTA_WEIGHTS] = "weights",
                 [QUOTA_JOBS] = "jobs",
         };
 

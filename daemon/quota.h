@@ -3,7 +3,8 @@
  * quota.h - what each user has taken, and what is left.
  *
  * Role:   every resource that a client can make the daemon hold is charged to its uid before it is taken. A
- *         charge is embedded in the object that it pays for and ends with it, so nothing is forgotten.
+ *         charge is embedded in the object that it pays for and ends with it, so nothing is forgotten. Before a
+ *         charge is refused, whoever keeps things that nobody needs is asked to give them up.
  * Thread: loop. Pure bookkeeping: no I/O, no clock.
  * Owns:   one record a uid, for as long as that uid is charged for anything.
  */
@@ -17,9 +18,10 @@
 
 enum quota_kind {
         QUOTA_CONNECTIONS = 0,
-        QUOTA_BYTES,  /* arenas at their whole size, and staged inline operands */
-        QUOTA_ARENAS, /* the same by number: each is a file descriptor and a mapping */
-        QUOTA_JOBS,  /* accepted and not done */
+        QUOTA_BYTES,   /* arenas and loaded weights at their whole size, and staged inline operands */
+        QUOTA_ARENAS,  /* arenas by number: each is a file descriptor and a mapping */
+        QUOTA_WEIGHTS, /* loaded weights by number, and handles on them */
+        QUOTA_JOBS,    /* accepted and not done */
         QUOTA_KIND_MAX
 };
 
@@ -41,9 +43,18 @@ struct quota_user {
         TAILQ_ENTRY(quota_user) link; /* quota::users */
 };
 
+/*
+ * Gives up things that are charged and not needed: `of_uid` of this kind from this user, and `of_all` from anybody,
+ * those included; all of it, or nothing if there is not enough.
+ */
+typedef void (*quota_room_fn)(void *userdata, uid_t uid, enum quota_kind kind, uint64_t of_uid,
+                              uint64_t of_all);
+
 struct quota {
         struct quota_limits limits;
         uint64_t used[QUOTA_KIND_MAX];
+        quota_room_fn room_fn; /* or NULL; discharges what it gives up */
+        void *room_userdata;
         TAILQ_HEAD(, quota_user) users; /* owned; a handful on any real machine, so a list will do */
 };
 

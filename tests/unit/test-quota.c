@@ -225,9 +225,107 @@ START_TEST(test_words_name_the_limit)
         expect_words(QUOTA_E_UID, QUOTA_CONNECTIONS, "uid 7 is at its limit connections-per-uid = 123");
         expect_words(QUOTA_E_UID, QUOTA_BYTES, "bytes-per-uid = 123");
         expect_words(QUOTA_E_UID, QUOTA_JOBS, "jobs-per-uid = 123");
+        expect_words(QUOTA_E_UID, QUOTA_WEIGHTS, "weights-per-uid = 123");
         expect_words(QUOTA_E_TOTAL, QUOTA_CONNECTIONS, "the limit connections = 456");
         expect_words(QUOTA_E_TOTAL, QUOTA_BYTES, "the limit bytes = 456");
         expect_words(-ENOMEM, QUOTA_BYTES, strerror(ENOMEM));
+        quota_deinit(&quota);
+}
+END_TEST
+
+/* ---- room ---- */
+
+/* Somebody who keeps `n_kept` things of one unit each for user 1, and gives them up as quota.h asks. */
+struct keeper {
+        struct quota_charge kept[8];
+        size_t n_kept, n_calls;
+        uint64_t of_uid, of_all; /* as last asked for */
+};
+
+static void give_up(void *userdata, uid_t uid, enum quota_kind kind, uint64_t of_uid, uint64_t of_all)
+{
+        struct keeper *keeper = userdata;
+
+        ck_assert_int_eq(kind, QUOTA_BYTES);
+        keeper->n_calls++;
+        keeper->of_uid = of_uid;
+        keeper->of_all = of_all;
+        if ((uid != 1 && of_uid > 0) || MAX(of_uid, of_all) > keeper->n_kept)
+                return;
+        for (uint64_t i = 0; i < MAX(of_uid, of_all); i++)
+                quota_discharge(&keeper->kept[--keeper->n_kept]);
+}
+
+static struct keeper keeper;
+
+static void keeper_start(size_t n_kept)
+{
+        keeper = (struct keeper){0};
+        while (keeper.n_kept < n_kept)
+                keeper.kept[keeper.n_kept++] = expect_charged(1, QUOTA_BYTES, 1);
+        quota.room_fn = give_up;
+        quota.room_userdata = &keeper;
+}
+
+/* As much as is missing is asked for, once, and only when something is. */
+START_TEST(test_room_is_made)
+{
+        struct quota_charge charge = {0}, other;
+
+        limits_set(10, 12);
+        keeper_start(4);
+        other = expect_charged(1, QUOTA_BYTES, 6); /* fits */
+        ck_assert_uint_eq(keeper.n_calls, 0);
+        ck_assert_int_eq(quota_charge(&quota, 1, QUOTA_BYTES, 3, &charge), 0);
+        ck_assert_uint_eq(keeper.n_calls, 1);
+        ck_assert_uint_eq(keeper.of_uid, 3);
+        ck_assert_uint_eq(keeper.of_all, 1);
+        ck_assert_uint_eq(keeper.n_kept, 1);
+        ck_assert_uint_eq(quota.used[QUOTA_BYTES], 10);
+        expect_refused(1, QUOTA_BYTES, 2, QUOTA_E_UID); /* there is but one */
+        ck_assert_uint_eq(keeper.n_kept, 1);
+        expect_refused(1, QUOTA_BYTES, UINT64_MAX, QUOTA_E_UID);
+        ck_assert_uint_eq(keeper.of_uid, UINT64_MAX);
+        quota_discharge(&charge);
+        quota_discharge(&other);
+        quota_discharge(&keeper.kept[0]);
+        quota_deinit(&quota);
+}
+END_TEST
+
+/* Room that one user's things make for another; those were all that the first one had. */
+START_TEST(test_room_of_all)
+{
+        struct quota_charge charge = {0};
+
+        limits_set(10, 12);
+        keeper_start(4);
+        ck_assert_int_eq(quota_charge(&quota, 2, QUOTA_BYTES, 10, &charge), 0);
+        ck_assert_uint_eq(keeper.of_uid, 0);
+        ck_assert_uint_eq(keeper.of_all, 2);
+        quota_discharge(&charge);
+        ck_assert_int_eq(quota_charge(&quota, 2, QUOTA_BYTES, 10, &charge), 0);
+        ck_assert_uint_eq(keeper.n_calls, 1);
+        expect_refused(2, QUOTA_BYTES, 1, QUOTA_E_UID);
+        expect_refused(3, QUOTA_BYTES, 3, QUOTA_E_TOTAL);
+        quota_discharge(&keeper.kept[1]);
+        quota_discharge(&keeper.kept[0]);
+        quota_discharge(&charge);
+        quota_deinit(&quota);
+}
+END_TEST
+
+/* What is given up was all that the user was charged for: its record goes and comes again within one charge. */
+START_TEST(test_room_ends_the_user)
+{
+        struct quota_charge charge = {0};
+
+        limits_set(4, 100);
+        keeper_start(4);
+        ck_assert_int_eq(quota_charge(&quota, 1, QUOTA_BYTES, 4, &charge), 0);
+        ck_assert_uint_eq(keeper.n_kept, 0);
+        ck_assert_uint_eq(users(), 1);
+        quota_discharge(&charge);
         quota_deinit(&quota);
 }
 END_TEST
@@ -247,6 +345,9 @@ int main(void)
         tcase_add_test(tcase, test_discharge_twice_or_nothing);
         tcase_add_test(tcase, test_random_charges);
         tcase_add_test(tcase, test_words_name_the_limit);
+        tcase_add_test(tcase, test_room_is_made);
+        tcase_add_test(tcase, test_room_of_all);
+        tcase_add_test(tcase, test_room_ends_the_user);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);
 }
