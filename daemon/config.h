@@ -35,13 +35,19 @@
         X(arena_bytes,            "arena-bytes",            BYTES, 4 * GIB,  4 * KIB,  1024 * GIB,           \
           "size of one arena")                                                                               \
         X(bytes_per_uid,          "bytes-per-uid",          BYTES, 4 * GIB,  4 * KIB,  1024 * GIB,           \
-          "arenas and inline operands of one user together")                                                 \
+          "arenas, inline operands and loaded weights of one user together")                                 \
         X(bytes,                  "bytes",                  BYTES, 6 * GIB,  4 * KIB,  1024 * GIB,           \
           "the same of all users together; keep it below the service's MemoryMax")                           \
         X(arenas_per_uid,         "arenas-per-uid",         PLAIN, 4096,     1,        1048576,              \
           "arenas and inline jobs of one user together: each is a file descriptor")                          \
         X(arenas,                 "arenas",                 PLAIN, 16384,    1,        1048576,              \
           "the same of all users together; keep it below the service's LimitNOFILE")                         \
+        X(weights_per_uid,        "weights-per-uid",        PLAIN, 24576,    1,        1048576,              \
+          "loaded weights of one user, and handles on them, together")                                       \
+        X(weights,                "weights",                PLAIN, 32768,    1,        1048576,              \
+          "the same of all users together; with arenas, keep it below the kernel's vm.max_map_count")        \
+        X(weights_kept_bytes,     "weights-kept-bytes",     BYTES, 256 * MIB, 0,       1024 * GIB,           \
+          "loaded weights of one user that no client holds any more, kept in case they are loaded again")    \
         X(jobs_per_connection,    "jobs-per-connection",    PLAIN, 256,      1,        65536,                \
           "jobs of one connection that are not done; announced to clients")                                  \
         X(jobs_per_uid,           "jobs-per-uid",           PLAIN, 1024,     1,        1048576,              \

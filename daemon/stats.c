@@ -101,6 +101,11 @@ char *stats_json(const struct stats *stats, const struct stats_now *now)
                 {"connections_faulted", stats->connections_faulted},
                 {"arenas", now->arenas},
                 {"arena_bytes", now->arena_bytes},
+                {"weights", now->weights},
+                {"weights_kept", now->weights_kept},
+                {"weights_bytes", now->weights_bytes},
+                {"loads", stats->loads},
+                {"loads_shared", stats->loads_shared},
                 {"loop_held_max_us", stats->hold.max_us},
                 {"loop_held_p99_us", hold_meter_quantile_us(&stats->hold, 0.99)},
         };

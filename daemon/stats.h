@@ -28,6 +28,7 @@ struct stats {
         uint64_t device_busy_ns;
         uint64_t hold_ns; /* the device could have taken a batch, and the policy waited */
         uint64_t connections_accepted, connections_refused, connections_faulted;
+        uint64_t loads, loads_shared; /* of weights; those of the second kind found an equal copy */
         struct hold_meter hold;
 };
 
@@ -57,6 +58,7 @@ struct stats_now {
         const struct stats_client *clients; /* borrowed */
         size_t n_clients;
         uint64_t queue_depth, connections, arenas, arena_bytes, jobs_inside;
+        uint64_t weights, weights_bytes, weights_kept;
 };
 
 /* One JSON object, for the caller to free(); NULL when memory is short. */

@@ -1,2 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/* weights.c - see weights.h. */
 #include "daemon/weights.h"
-struct weights *weights_unref(struct weights *weights){(void)weights;return NULL;}
+
+#include <errno.h>
+#include <search.h>
+#include <sys/mman.h>
+
+/* Is unmapped on the loop: 256 pages take less time than the way to the pool and back. */
+#define UNMAP_HERE_BYTES UINT64_C(1048576)
+
+/* ---- users, and what is kept of them ---- */
+
+static struct weights_user *user_find(const struct weights_set *set, uid_t uid)
+{
+        struct weights_user *user;
+
+        TAILQ_FOREACH(user, &set->users, link)
+                if (user->uid == uid)
+                        return user;
+        return NULL;
+}
+
+/* For one more copy; NULL when memory is short. */
+static struct weights_user *user_take(struct weights_set *set, uid_t uid)
+{
+        struct weights_user *user = user_find(set, uid);
+
+        if (!user) {
+                user = calloc(1, sizeof *user);
+                if (!user)
+                        return NULL;
+                user->uid = uid;
+                TAILQ_INIT(&user->kept.list);
+                TAILQ_INIT(&user->loads);
+                TAILQ_INSERT_TAIL(&set->users, user, link);
+        }
+        user->n_weights++;
+        return user;
+}
+
+static void user_leave(struct weights_set *set, struct weights_user *user)
+{
+        if (--user->n_weights > 0)
+                return;
+        TAILQ_REMOVE(&set->users, user, link);
+        free(user);
+}
+
+static void kept_add(struct weights *weights)
+{
+        struct weights_kept *of_user = &weights->user->kept, *of_all = &weights->set->kept;
+
+        TAILQ_INSERT_TAIL(&of_user->list, weights, user_link);
+        TAILQ_INSERT_TAIL(&of_all->list, weights, set_link);
+        of_user->n++;
+        of_all->n++;
+        of_user->n_bytes += weights->size_bytes;
+        of_all->n_bytes += weights->size_bytes;
+}
+
+static void kept_remove(struct weights *weights)
+{
+        struct weights_kept *of_user = &weights->user->kept, *of_all = &weights->set->kept;
+
+        TAILQ_REMOVE(&of_user->list, weights, user_link);
+        TAILQ_REMOVE(&of_all->list, weights, set_link);
+        of_user->n--;
+        of_all->n--;
+        of_user->n_bytes -= weights->size_bytes;
+        of_all->n_bytes -= weights->size_bytes;
+}
+
+/* ---- the end of a copy ---- */
+
+/* Unmapping the middle of a mapping fails in a process that has as many as it may: then at least the pages go. */
+static void memory_free(uint8_t *memory, uint64_t size_bytes)
+{
+        if (munmap(memory, size_bytes) < 0)
+                (void)madvise(memory, size_bytes, MADV_DONTNEED);
+}
+
+static void discharge(struct weights *weights)
+{
+        if (!weights->charge.user)
+                return;
+        weights->set->charged_bytes -= weights->size_bytes;
+        quota_discharge(&weights->charge);
+        quota_discharge(&weights->count_charge);
+}
+
+static void end_finish(struct weights *weights)
+{
+        struct weights_set *set = weights->set;
+
+        discharge(weights);
+        if (weights->is_leaving)
+                set->leaving_bytes -= weights->size_bytes;
+        user_leave(set, weights->user);
+        free(weights);
+}
+
+static void end_work(uv_work_t *work)
+{
+        const struct weights *weights = container_of(work, struct weights, end_work);
+
+        memory_free(weights->memory, weights->size_bytes);
+}
+
+static void end_done(uv_work_t *work, int status)
+{
+        (void)status; /* never cancelled */
+        end_finish(container_of(work, struct weights, end_work));
+}
+
+static uint64_t leaving_bytes_left(const struct weights_set *set)
+{
+        const uint64_t most = MAX(WEIGHTS_LEAVING_BYTES_MAX, set->kept_bytes_max);
+
+        return most - MIN(most, set->leaving_bytes);
+}
+
+static void end(struct weights *weights)
+{
+        struct weights_set *set = weights->set;
+        int r;
+
+        if (weights->size_bytes <= UNMAP_HERE_BYTES) {
+                memory_free(weights->memory, weights->size_bytes);
+                end_finish(weights);
+                return;
+        }
+        if (weights->size_bytes <= leaving_bytes_left(set)) {
+                weights->is_leaving = true;
+                set->leaving_bytes += weights->size_bytes;
+                discharge(weights);
+        }
+        r = uv_queue_work(set->loop, &weights->end_work, end_work, end_done);
+        assert(r == 0); /* fails only without a function to run */
+}
+
+struct weights *weights_free(struct weights *weights)
+{
+        if (weights)
+                end(weights);
+        return NULL;
+}
+
+static int compare(const void *left, const void *right)
+{
+        const struct weights *l = left, *r = right;
+        const int by_hash = memcmp(l->hash, r->hash, sizeof l->hash);
+
+        if (by_hash != 0)
+                return by_hash;
+        if (l->user->uid != r->user->uid)
+                return l->user->uid < r->user->uid ? -1 : 1;
+        if (l->resident.k != r->resident.k)
+                return l->resident.k < r->resident.k ? -1 : 1;
+        return l->resident.n < r->resident.n ? -1 : l->resident.n > r->resident.n;
+}
+
+static void drop(struct weights *weights)
+{
+        struct weights_set *set = weights->set;
+
+        assert(TAILQ_EMPTY(&weights->resident.waiting)); /* jobs hold what they want */
+        (void)tdelete(weights, &set->by_content, compare);
+        set->n_weights--;
+        if (set->forget_fn)
+                set->forget_fn(set->forget_userdata, &weights->resident);
+        end(weights);
+}
+
+static void kept_drop(struct weights *weights)
+{
+        kept_remove(weights);
+        drop(weights);
+}
+
+struct weights *weights_ref(struct weights *weights)
+{
+        assert(weights->refs > 0);
+        weights->refs++;
+        return weights;
+}
+
+struct weights *weights_unref(struct weights *weights)
+{
+        struct weights_set *set;
+        struct weights_user *user;
+
+        if (!weights)
+                return NULL;
+        assert(weights->refs > 0);
+        if (--weights->refs > 0)
+                return NULL;
+        set = weights->set;
+        user = weights->user;
+        if (weights->size_bytes > set->kept_bytes_max) {
+                drop(weights);
+                return NULL;
+        }
+        kept_add(weights);
+        while (user->kept.n_bytes > set->kept_bytes_max) /* ends before it comes to this one */
+                kept_drop(TAILQ_FIRST(&user->kept.list));
+        return NULL;
+}
+
+/* ---- room ---- */
+
+static uint64_t kept_amount(const struct weights_kept *kept, enum quota_kind kind)
+{
+        return kind == QUOTA_BYTES ? kept->n_bytes : kept->n;
+}
+
+static uint64_t drop_first(const struct weights_kept *kept, enum quota_kind kind)
+{
+        struct weights *weights = TAILQ_FIRST(&kept->list);
+        const uint64_t amount = kind == QUOTA_BYTES ? weights->size_bytes : 1;
+
+        kept_drop(weights);
+        return amount;
+}
+
+/* A quota_room_fn. */
+static void make_room(void *userdata, uid_t uid, enum quota_kind kind, uint64_t of_uid, uint64_t of_all)
+{
+        struct weights_set *set = userdata;
+        const struct weights_user *user = user_find(set, uid);
+        uint64_t dropped = 0;
+
+        if (kind != QUOTA_BYTES && kind != QUOTA_WEIGHTS)
+                return;
+        if (of_uid > (user ? kept_amount(&user->kept, kind) : 0) || of_all > kept_amount(&set->kept, kind))
+                return;
+        if (kind == QUOTA_BYTES && MAX(of_uid, of_all) > leaving_bytes_left(set))
+                return; /* it would come too late for this charge */
+        while (dropped < of_uid)
+                dropped += drop_first(&user->kept, kind);
+        while (dropped < of_all)
+                dropped += drop_first(&set->kept, kind);
+}
+
+void weights_set_init(struct weights_set *set, uv_loop_t *loop, struct quota *quota, struct stats *stats,
+                      uint64_t kept_bytes_max)
+{
+        *set = (struct weights_set){
+                .loop = loop, .quota = quota, .stats = stats, .kept_bytes_max = kept_bytes_max};
+        TAILQ_INIT(&set->users);
+        TAILQ_INIT(&set->kept.list);
+        quota->room_fn = make_room;
+        quota->room_userdata = set;
+}
+
+void weights_set_close(struct weights_set *set)
+{
+        set->kept_bytes_max = 0;
+        while (!TAILQ_EMPTY(&set->kept.list))
+                kept_drop(TAILQ_FIRST(&set->kept.list));
+}
+
+void weights_set_deinit(struct weights_set *set)
+{
+        assert(TAILQ_EMPTY(&set->users) && !set->by_content);
+        assert(set->charged_bytes == 0 && set->leaving_bytes == 0);
+        set->quota->room_fn = NULL;
+}
+
+/* ---- a new copy ---- */
+
+/* Both charges or neither. */
+static int charge_both(struct weights *weights, uid_t uid)
+{
+        struct quota *quota = weights->set->quota;
+        int r = quota_charge(quota, uid, QUOTA_BYTES, weights->size_bytes, &weights->charge);
+
+        if (r != 0)
+                return r;
+        r = quota_charge(quota, uid, QUOTA_WEIGHTS, 1, &weights->count_charge);
+        if (r != 0)
+                quota_discharge(&weights->charge);
+        else
+                weights->set->charged_bytes += weights->size_bytes;
+        return r > 0 ? WEIGHTS_E_COUNT + r : r;
+}
+
+static int memory_take(struct weights *weights)
+{
+        void *memory =
+                mmap(NULL, weights->size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (memory == MAP_FAILED)
+                return -errno;
+        weights->memory = memory;
+        return 0;
+}
+
+int weights_new(struct weights_set *set, uid_t uid, uint64_t k, uint64_t n, struct weights **ret_weights)
+{
+        _cleanup_(freep) struct weights *weights = calloc(1, sizeof *weights);
+        int r;
+
+        if (!weights)
+                return -ENOMEM;
+        weights->set = set;
+        if (!checked_mul(k, n, &weights->size_bytes) ||
+            !checked_align(weights->size_bytes, (uint64_t)sysconf(_SC_PAGESIZE), &weights->size_bytes))
+                weights->size_bytes = UINT64_MAX; /* more than any limit, which then has a name */
+        weights->user = user_take(set, uid);
+        if (!weights->user)
+                return -ENOMEM;
+        r = charge_both(weights, uid);
+        if (r == 0) {
+                r = memory_take(weights);
+                if (r < 0)
+                        discharge(weights);
+        }
+        if (r != 0) {
+                user_leave(set, weights->user);
+                return r;
+        }
+        resident_init(&weights->resident, (const int8_t *)weights->memory, k, n);
+        *ret_weights = steal(&weights);
+        return 0;
+}
+
+bool weights_fault(const struct weights_set *set, uid_t uid, int r, struct fault *ret_fault)
+{
+        const bool is_count = r > WEIGHTS_E_COUNT;
+
+        return quota_fault(set->quota, uid, is_count ? QUOTA_WEIGHTS : QUOTA_BYTES,
+                           is_count ? r - WEIGHTS_E_COUNT : r, ret_fault);
+}
+
+struct weights *weights_settle(struct weights *weights, bool *ret_is_shared)
+{
+        struct weights_set *set = weights->set;
+        struct weights **node = tsearch(weights, &set->by_content, compare);
+        struct weights *found;
+
+        if (!node) {
+                end(weights);
+                return NULL;
+        }
+        found = *node;
+        *ret_is_shared = found != weights;
+        set->stats->loads++;
+        if (*ret_is_shared) {
+                set->stats->loads_shared++;
+                end(weights);
+                if (found->refs == 0)
+                        kept_remove(found);
+        } else {
+                set->n_weights++;
+        }
+        found->refs++;
+        return found;
+}

@@ -30,7 +30,7 @@ resolve() {
 system_header() {
         local where=$1 file=$2 header=$3
         case $header in
-        uv.h | systemd/* | ini.h) [[ $file == daemon/* ]] || fail "$where: <$header> is for daemon/ alone" ;;
+        uv.h | systemd/* | ini.h | blake2.h) [[ $file == daemon/* ]] || fail "$where: <$header> is for daemon/ alone" ;;
         protobuf-c/*) fail "$where: protobuf types do not leave proto/message.c, by way of npumm.pb-c.h" ;;
         esac
 }

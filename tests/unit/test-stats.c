@@ -111,6 +111,8 @@ static const struct stats stats = {
         .connections_accepted = 61,
         .connections_refused = 62,
         .connections_faulted = 63,
+        .loads = 65,
+        .loads_shared = 64,
         .hold = {.max_us = 71, .n_times = 1, .buckets = {[7] = 1}},
 };
 
@@ -139,6 +141,9 @@ static const struct stats_now now = {
         .arenas = 85,
         .arena_bytes = UINT64_C(1) << 40,
         .jobs_inside = 86,
+        .weights = 87,
+        .weights_bytes = UINT64_C(1) << 41,
+        .weights_kept = 88,
 };
 
 static json_t *status(const struct stats *from)
@@ -188,6 +193,11 @@ START_TEST(test_json_values)
                 {"connections_faulted", 63},
                 {"arenas", 85},
                 {"arena_bytes", (json_int_t)1 << 40},
+                {"weights", 87},
+                {"weights_kept", 88},
+                {"weights_bytes", (json_int_t)1 << 41},
+                {"loads", 65},
+                {"loads_shared", 64},
                 {"loop_held_max_us", 71},
                 {"loop_held_p99_us", 71},
         };
