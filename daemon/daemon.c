@@ -19,6 +19,7 @@
 #include "daemon/loop-meter.h"
 #include "daemon/timer.h"
 #include "daemon/version.h"
+#include "daemon/weights.h"
 
 #define DRAIN_AGAIN_MS 100
 
@@ -43,6 +44,7 @@ struct daemon {
         struct quota quota;
         struct arena_set arenas;
         struct timer timer;
+        struct weights_set weights;
         struct pipeline pipeline;
         struct device *device; /* owned; NULL once closing */
         struct session_context sessions;
@@ -66,6 +68,7 @@ static void finish(struct daemon *daemon)
 {
         daemon->state = DAEMON_CLOSING;
         daemon->pipeline.device = NULL;
+        weights_set_close(&daemon->weights); /* while there is a device that may have forms of its own */
         if (daemon->listens)
                 listener_close(&daemon->listener);
         if (daemon->device)
@@ -208,7 +211,10 @@ static char *status_make(const struct daemon *daemon)
                 .queue_depth = pipeline->scheduler.depth,
                 .connections = daemon->clients.n_clients,
                 .arenas = daemon->arenas.n_arenas,
-                .arena_bytes = daemon->quota.used[QUOTA_BYTES],
+                .arena_bytes = daemon->quota.used[QUOTA_BYTES] - daemon->weights.charged_bytes,
+                .weights = daemon->weights.n_weights,
+                .weights_bytes = daemon->weights.charged_bytes,
+                .weights_kept = daemon->weights.kept.n,
                 .jobs_inside = pipeline->jobs_inside,
                 .clients = clients,
         };
@@ -278,6 +284,15 @@ static void raise_nofile(void)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* A copy of weights is about to go. */
+static void forget(void *userdata, struct resident *resident)
+{
+        const struct daemon *daemon = userdata;
+
+        if (daemon->device && daemon->device->ops->forget)
+                daemon->device->ops->forget(daemon->device, resident);
+}
+
 static int device_choose(struct daemon *daemon)
 {
         const char *wanted = daemon->config.backend;
@@ -321,6 +336,7 @@ static void stages_init(struct daemon *daemon)
                                 [QUOTA_CONNECTIONS] = config->connections_per_uid,
                                 [QUOTA_BYTES] = config->bytes_per_uid,
                                 [QUOTA_ARENAS] = config->arenas_per_uid,
+                                [QUOTA_WEIGHTS] = config->weights_per_uid,
                                 [QUOTA_JOBS] = config->jobs_per_uid,
                         },
                 .total =
@@ -328,17 +344,23 @@ static void stages_init(struct daemon *daemon)
                                 [QUOTA_CONNECTIONS] = config->connections,
                                 [QUOTA_BYTES] = config->bytes,
                                 [QUOTA_ARENAS] = config->arenas,
+                                [QUOTA_WEIGHTS] = config->weights,
                                 [QUOTA_JOBS] = UINT64_MAX, /* bounded by connections and users */
                         },
         };
 
         quota_init(&daemon->quota, &limits);
         daemon->arenas = (struct arena_set){.loop = &daemon->loop, .quota = &daemon->quota};
+        weights_set_init(&daemon->weights, &daemon->loop, &daemon->quota, &daemon->stats,
+                         config->weights_kept_bytes);
+        daemon->weights.forget_fn = forget;
+        daemon->weights.forget_userdata = daemon;
         pipeline_init(&daemon->pipeline, &daemon->timer.timeline, &settings, &daemon->stats);
         daemon->pipeline.idle_fn = on_idle;
         daemon->pipeline.idle_userdata = daemon;
         daemon->sessions = (struct session_context){
                 .arenas = &daemon->arenas,
+                .weights = &daemon->weights,
                 .quota = &daemon->quota,
                 .pipeline = &daemon->pipeline,
                 .stats = &daemon->stats,
@@ -454,6 +476,7 @@ struct daemon *daemon_free(struct daemon *daemon)
                 finish(daemon);
         (void)uv_run(&daemon->loop, UV_RUN_DEFAULT);
         pipeline_deinit(&daemon->pipeline);
+        weights_set_deinit(&daemon->weights);
         quota_deinit(&daemon->quota);
         r = uv_loop_close(&daemon->loop);
         assert(r == 0); /* every handle has been closed by its owner */

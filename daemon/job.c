@@ -2,6 +2,8 @@
 /* job.c - see job.h. */
 #include "daemon/job.h"
 
+#include "daemon/weights.h"
+
 struct job *job_new(uint64_t request_id, job_rows_fn rows_fn, job_done_fn done_fn, void *userdata)
 {
         struct job *job = calloc(1, sizeof *job);

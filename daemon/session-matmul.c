@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "daemon/session-internal.h"
+#include "daemon/weights.h"
 
 /* Inline rows travel in pieces of about this size, so that other replies get in between. At least one row. */
 #define ROWS_PAYLOAD_BYTES 1048576
@@ -36,16 +37,8 @@ static bool place_resolve(const struct admission *admission, const char *name, c
                 *ret_address = job->staging->memory + place->offset_bytes;
                 return true;
         }
-        arena = session_arena_find(admission->session, place->arena);
-        if (!arena)
-                return fault_set(admission->fault, STATUS_NOT_FOUND,
-                                 "%s: arena %" PRIu32 " is not one of this connection's", name, place->arena);
-        if (place->offset_bytes + place->extent_bytes > arena->size_bytes)
-                return fault_set(admission->fault, STATUS_INVALID,
-                                 "%s: bytes %" PRIu64 "..%" PRIu64 " lie outside arena %" PRIu32
-                                 " of %" PRIu64 " bytes",
-                                 name, place->offset_bytes, place->offset_bytes + place->extent_bytes,
-                                 place->arena, arena->size_bytes);
+        if (!session_place_find(admission->session, name, place, &arena, admission->fault))
+                return false;
         job_hold(job, arena);
         *ret_address = arena->memory + place->offset_bytes;
         return true;
@@ -95,11 +88,49 @@ static bool staging_make(const struct admission *admission, uint64_t *ret_c_offs
         return true;
 }
 
+/* B that stays. The job holds it: a client may release its handle at any time. */
+static bool weights_resolve(const struct admission *admission)
+{
+        const struct request_matmul *matmul = admission->matmul;
+        struct product *product = &admission->job->product;
+        struct weights *weights = session_weights_find(admission->session, matmul->weights);
+
+        if (!weights)
+                return session_weights_fault(matmul->weights, admission->fault);
+        if (matmul->k != weights->resident.k || matmul->n != weights->resident.n)
+                return fault_set(admission->fault, STATUS_INVALID,
+                                 "B is %" PRIu64 " x %" PRIu64 ", but weights %" PRIu64 " are %" PRIu64
+                                 " x %" PRIu64,
+                                 matmul->k, matmul->n, matmul->weights, weights->resident.k,
+                                 weights->resident.n);
+        admission->job->weights = weights_ref(weights);
+        product->b = weights->resident.b;
+        product->ldb = weights->resident.n;
+        product->resident = &weights->resident;
+        return true;
+}
+
+static bool b_resolve(const struct admission *admission)
+{
+        const struct request_matmul *matmul = admission->matmul;
+        struct product *product = &admission->job->product;
+        uint8_t *b = NULL;
+
+        if (matmul->b_is_weights)
+                return weights_resolve(admission);
+        if (!place_resolve(admission, "B", &matmul->b, &b))
+                return false;
+        product->b = (const int8_t *)b;
+        product->ldb = matmul->b.ld_elems;
+        product->b_transposed = matmul->b_transposed;
+        return true;
+}
+
 static bool product_resolve(const struct admission *admission)
 {
         const struct request_matmul *matmul = admission->matmul;
         struct product *product = &admission->job->product;
-        uint8_t *a = NULL, *b = NULL, *c = NULL;
+        uint8_t *a = NULL, *c = NULL;
         uint64_t c_offset_bytes = 0;
 
         *product = (struct product){
@@ -107,24 +138,18 @@ static bool product_resolve(const struct admission *admission)
                 .k = matmul->k,
                 .n = matmul->n,
                 .lda = matmul->a.ld_elems,
-                .ldb = matmul->b.ld_elems,
-                .b_transposed = matmul->b_transposed,
                 .ldc = matmul->c.ld_elems,
                 .form = matmul->form,
                 .shift = matmul->shift,
                 .rounding = matmul->rounding,
         };
-        if (matmul->b_is_weights)
-                return fault_set(admission->fault, STATUS_NOT_FOUND,
-                                 "weights %" PRIu64 " are not among this connection's", matmul->weights);
         if (!staging_make(admission, &c_offset_bytes) || !place_resolve(admission, "A", &matmul->a, &a) ||
-            !place_resolve(admission, "B", &matmul->b, &b) || !c_resolve(admission, c_offset_bytes, &c) ||
+            !b_resolve(admission) || !c_resolve(admission, c_offset_bytes, &c) ||
             !vector_resolve(admission, "row_scale", &matmul->row_scale, &product->row_scale) ||
             !vector_resolve(admission, "col_scale", &matmul->col_scale, &product->col_scale) ||
             !vector_resolve(admission, "bias", &matmul->bias, &product->bias))
                 return false;
         product->a = (const int8_t *)a;
-        product->b = (const int8_t *)b;
         product->c = c;
         return true;
 }
@@ -229,7 +254,7 @@ void session_matmul(struct session *session, const struct request *request, uint
                 *ret_payload = job->staging->memory;
 }
 
-void session_payload_done(struct session *session)
+void session_matmul_arrived(struct session *session)
 {
         struct job *job = steal(&session->arriving);
         struct request request;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* session.c - see session.h. Jobs are made in session-matmul.c. */
+/* session.c - see session.h. Jobs are made in session-matmul.c, weights are loaded in session-weights.c. */
 #include "daemon/session.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@ int session_init(struct session *session, struct session_context *context, const
         *session = (struct session){.context = context, .sink = *sink, .uid = uid};
         TAILQ_INIT(&session->arenas);
         TAILQ_INIT(&session->jobs);
+        TAILQ_INIT(&session->weights);
         return pipeline_client_init(context->pipeline, &session->client, uid);
 }
 
@@ -113,11 +114,22 @@ static struct session_arena *handle_find(const struct session *session, uint32_t
         return NULL;
 }
 
-struct arena *session_arena_find(const struct session *session, uint32_t id)
+bool session_place_find(const struct session *session, const char *name, const struct place *place,
+                        struct arena **ret_arena, struct fault *ret_fault)
 {
-        const struct session_arena *handle = handle_find(session, id);
+        const struct session_arena *handle = handle_find(session, place->arena);
 
-        return handle ? handle->arena : NULL;
+        if (!handle)
+                return fault_set(ret_fault, STATUS_NOT_FOUND,
+                                 "%s: arena %" PRIu32 " is not one of this connection's", name, place->arena);
+        if (place->offset_bytes + place->extent_bytes > handle->arena->size_bytes)
+                return fault_set(ret_fault, STATUS_INVALID,
+                                 "%s: bytes %" PRIu64 "..%" PRIu64 " lie outside arena %" PRIu32
+                                 " of %" PRIu64 " bytes",
+                                 name, place->offset_bytes, place->offset_bytes + place->extent_bytes,
+                                 place->arena, handle->arena->size_bytes);
+        *ret_arena = handle->arena;
+        return true;
 }
 
 void session_arena_unref(void *arena)
@@ -227,19 +239,6 @@ static void cancel(struct session *session, const struct request *request)
                 pipeline_cancel(session->context->pipeline, job);
 }
 
-/* Until there is a store of weights and something to set: what a client is told where it finds none. */
-static void not_here(struct session *session, const struct request *request)
-{
-        struct fault fault;
-
-        if (request->type == FRAME_WEIGHTS_LOAD)
-                fault_set(&fault, STATUS_BUSY, "this daemon keeps no weights; send B with the job");
-        else
-                fault_set(&fault, STATUS_NOT_FOUND, "weights %" PRIu64 " are not this connection's",
-                          request->weights_release.weights);
-        session_refuse(session, request, &fault);
-}
-
 void session_request(struct session *session, const struct request *request, uint64_t payload_bytes,
                      uint8_t **ret_payload)
 {
@@ -269,12 +268,20 @@ void session_request(struct session *session, const struct request *request, uin
                 ping(session, request);
                 break;
         case FRAME_WEIGHTS_LOAD:
+                session_weights_load(session, request, payload_bytes, ret_payload);
+                break;
         case FRAME_WEIGHTS_RELEASE:
-                not_here(session, request);
+                session_weights_release(session, request);
                 break;
         default:
                 assert(false && "a type that dispatch does not let through");
         }
+}
+
+void session_payload_done(struct session *session)
+{
+        session_matmul_arrived(session);
+        session_weights_arrived(session);
 }
 
 void session_deinit(struct session *session)
@@ -288,6 +295,7 @@ void session_deinit(struct session *session)
                 job_orphan(job);
                 pipeline_cancel(session->context->pipeline, job);
         }
+        session_weights_deinit(session);
         while ((handle = TAILQ_FIRST(&session->arenas))) {
                 TAILQ_REMOVE(&session->arenas, handle, link);
                 if (handle->arena_going)

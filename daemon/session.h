@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session.h - what one client has: its name, its arenas, its jobs.
+ * session.h - what one client has: its arenas, its weights, its jobs.
  *
  * Role:   admits requests: looks up handles, checks that operands lie inside their arenas, charges, makes jobs.
  * In:     validated requests from dispatch. Out: jobs to the pipeline, replies to the sink.
  * Thread: loop.
- * Owns:   the client's handles on arenas; the job whose payload is still arriving. Jobs in the pipeline are
- *         borrowed; those that outlive the session are orphaned.
+ * Owns:   the client's handles on arenas and weights; the job whose payload is still arriving; loads of weights.
+ *         Jobs in the pipeline are borrowed; those that outlive the session are orphaned.
  * Never:  knows a frame, a socket or a connection.
  */
 #ifndef DAEMON_SESSION_H
@@ -17,14 +17,15 @@
 
 /* What all sessions of a daemon share. */
 struct session_context {
-        struct arena_set *arenas;   /* borrowed: outlives all sessions */
-        struct quota *quota;        /* borrowed: same */
-        struct pipeline *pipeline;  /* borrowed: same */
-        struct stats *stats;        /* borrowed: same */
-        struct limits limits;       /* as announced in WELCOME */
-        const char *backend;        /* static text */
-        uid_t owner_uid;            /* the daemon's own: may change settings, as root may */
-        bool stopping;              /* no new jobs */
+        struct arena_set *arenas;    /* borrowed: outlives all sessions */
+        struct weights_set *weights; /* borrowed: same */
+        struct quota *quota;         /* borrowed: same */
+        struct pipeline *pipeline;   /* borrowed: same */
+        struct stats *stats;         /* borrowed: same */
+        struct limits limits;        /* as announced in WELCOME */
+        const char *backend;         /* static text */
+        uid_t owner_uid;             /* the daemon's own: may change settings, as root may */
+        bool stopping;               /* no new jobs, and no new weights */
         char *(*status_json)(void *userdata); /* malloc'ed; NULL when memory is short */
         /* Changes a setting while the daemon runs. False: no such key, or not a value of it. */
         bool (*set)(void *userdata, const char *key, const char *value, struct fault *ret_fault);
@@ -32,6 +33,7 @@ struct session_context {
 };
 
 struct session_arena;
+struct session_weights;
 
 struct session {
         struct session_context *context; /* borrowed: outlives us */
@@ -46,6 +48,9 @@ struct session {
         TAILQ_HEAD(, job) jobs;             /* borrowed from the pipeline: accepted and not done */
         size_t n_jobs;
         struct job *arriving; /* owned: its payload is on the way; NULL: none */
+        TAILQ_HEAD(, session_weights) weights;    /* owned: loaded, and being loaded */
+        void *weights_by_id;                      /* tsearch tree of those that are loaded */
+        struct session_weights *weights_arriving; /* one of them: its payload is on the way; NULL: none */
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -56,13 +61,13 @@ int session_init(struct session *session, struct session_context *context, const
 void session_deinit(struct session *session);
 
 /*
- * Acts on a valid request. For a MATMUL *ret_payload says where its payload goes, NULL to discard it; the job
- * starts with session_payload_done(). Everything else is done when this returns.
+ * Acts on a valid request. For a MATMUL or a WEIGHTS_LOAD *ret_payload says where its payload goes, NULL to discard it;
+ * the job or load starts with session_payload_done(). Everything else is done when this returns.
  */
 void session_request(struct session *session, const struct request *request, uint64_t payload_bytes,
                      uint8_t **ret_payload);
 
-/* The payload of the last MATMUL is complete, if it had one. */
+/* The payload of the last request is complete, if it had one. */
 void session_payload_done(struct session *session);
 
 /* Answers a request that was not even valid. */

@@ -11,10 +11,12 @@ const struct quota_limits stage_quota_limits = {
         .per_uid = {[QUOTA_CONNECTIONS] = 10,
                     [QUOTA_BYTES] = 1 << 30,
                     [QUOTA_ARENAS] = 1000,
+                    [QUOTA_WEIGHTS] = 100000,
                     [QUOTA_JOBS] = 1000},
         .total = {[QUOTA_CONNECTIONS] = 10,
                   [QUOTA_BYTES] = 1 << 30,
                   [QUOTA_ARENAS] = 1000,
+                  [QUOTA_WEIGHTS] = 100000,
                   [QUOTA_JOBS] = 1000},
 };
 
@@ -56,6 +58,7 @@ void stage_open(struct stage *stage, const struct quota_limits *quota_limits, co
         assert(r == 0);
         quota_init(&stage->quota, quota_limits);
         stage->arenas = (struct arena_set){.loop = &stage->loop, .quota = &stage->quota};
+        weights_set_init(&stage->weights, &stage->loop, &stage->quota, &stage->stats, 0);
         fake_timeline_init(&stage->timeline);
         pipeline_init(&stage->pipeline, &stage->timeline.timeline, &settings, &stage->stats);
         fake_device_init(&stage->device, 1, 1, &pipeline_device_events, &stage->pipeline);
@@ -64,6 +67,7 @@ void stage_open(struct stage *stage, const struct quota_limits *quota_limits, co
         assert(r == 0);
         stage->context = (struct session_context){
                 .arenas = &stage->arenas,
+                .weights = &stage->weights,
                 .quota = &stage->quota,
                 .pipeline = &stage->pipeline,
                 .stats = &stage->stats,
@@ -102,7 +106,9 @@ void stage_close(struct stage *stage)
         stage_session_deinit(stage);
         fake_device_run(&stage->device);
         fake_sink_deinit(&stage->sink);
+        weights_set_close(&stage->weights);
         stage_settle(stage);
+        weights_set_deinit(&stage->weights);
         assert(stage->pipeline.jobs_inside == 0 && stage->pipeline.scheduler.depth == 0);
         assert(stage->arenas.n_arenas == 0);
         for (int kind = 0; kind < QUOTA_KIND_MAX; kind++)

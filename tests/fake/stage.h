@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stage.h - one client's session with all that is real below it: arenas, quota, pipeline; a fake device under
- * that, a fake sink above.
+ * stage.h - one client's session with all that is real below it: arenas, weights, quota, pipeline; a fake device
+ * under that, a fake sink above.
  *
  * Role:   builds it with limits that the test chooses, takes it down again and checks that nothing is left.
- * Thread: the one that runs the loop; arenas end on libuv's pool.
+ * Thread: the one that runs the loop; arenas end on libuv's pool, weights are loaded there.
  */
 #ifndef TESTS_FAKE_STAGE_H
 #define TESTS_FAKE_STAGE_H
 
 #include "daemon/session.h"
+#include "daemon/weights.h"
 #include "tests/fake/device.h"
 #include "tests/fake/sink.h"
 #include "tests/fake/timeline.h"
@@ -21,6 +22,7 @@ struct stage {
         uv_loop_t loop;
         struct quota quota;
         struct arena_set arenas;
+        struct weights_set weights; /* keeps none; a test that is about kept ones sets kept_bytes_max */
         struct stats stats;
         struct fake_timeline timeline;
         struct pipeline pipeline;
@@ -46,7 +48,7 @@ void stage_session_deinit(struct stage *stage);
 /* Ends all, runs the loop empty, and checks that nobody is charged for anything any more. */
 void stage_close(struct stage *stage);
 
-/* Runs the loop until arenas that have ended are gone. */
+/* Runs the loop until arenas that have ended are gone, and weights are loaded. */
 void stage_settle(struct stage *stage);
 
 /* Bytes that the client's user is charged for; jobs likewise. */
