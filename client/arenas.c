@@ -78,7 +78,7 @@ static void arena_return(struct npumm_client *client, struct arena *arena)
         arena_unmap(arena);
         arena->state = ARENA_GOING;
         arena->call = (struct call){.answer = FRAME_ARENA_RELEASED, .answer_fn = arena_released};
-        if (client_call(client, &request, &arena->call) < 0)
+        if (client_call(client, &request, NULL, 0, &arena->call) < 0)
                 arena_remove(&client->arenas,
                              arena); /* no memory to say so: the daemon keeps it until we close */
 }
@@ -258,7 +258,7 @@ static int arena_create(struct npumm_client *client, uint64_t size_bytes, bool i
         arena->call = (struct call){.answer = FRAME_ARENA_CREATED, .answer_fn = arena_created};
         TAILQ_INSERT_TAIL(&client->arenas.list, arena, link);
         client->arenas.n_arenas++;
-        r = client_call(client, &request, &arena->call);
+        r = client_call(client, &request, NULL, 0, &arena->call);
         if (r < 0) {
                 arena_remove(&client->arenas, arena);
                 return client_fail(client, r, "no memory to ask for an arena");

@@ -3,6 +3,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #include "clock.h"
 #include "text.h"
@@ -47,7 +48,18 @@ const char *client_outcome_text(const struct reply_outcome *outcome)
                                         : status_text((unsigned)client_outcome_result(outcome));
 }
 
-int client_call(struct npumm_client *client, struct request *request, struct call *call)
+int client_need_minor(struct npumm_client *client, uint32_t minor, const char *feature, const char *advice)
+{
+        if (client->version_minor >= minor)
+                return 0;
+        return client_fail(client, NPUMM_STATUS_VERSION,
+                           "the daemon at %s speaks protocol %d.%" PRIu32
+                           ", which has no %s: install a later one, or %s",
+                           client->channel.path, FRAME_VERSION_MAJOR, client->version_minor, feature, advice);
+}
+
+int client_call(struct npumm_client *client, struct request *request, const struct channel_view *views,
+                size_t n_views, struct call *call)
 {
         int r;
 
@@ -55,7 +67,7 @@ int client_call(struct npumm_client *client, struct request *request, struct cal
         request->id = client->last_id + 1;
         call->id = request->id;
         call->payload = NULL;
-        r = channel_push(&client->channel, request, NULL, 0);
+        r = channel_push(&client->channel, request, views, n_views);
         if (r < 0)
                 return r;
         client->last_id = request->id;

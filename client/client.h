@@ -47,7 +47,8 @@ struct npumm_client {
         TAILQ_HEAD(, call) calls; /* call::link; oldest first */
         struct arenas arenas;
         struct jobs jobs;
-        struct limits limits; /* of WELCOME */
+        uint32_t version_minor; /* that the connection speaks; of WELCOME, as the limits */
+        struct limits limits;
         struct npumm_info info;
         struct message_text info_text; /* what `info` points to */
         struct reply reply;            /* the frame being received */
@@ -74,10 +75,17 @@ int client_outcome_result(const struct reply_outcome *outcome);
 const char *client_outcome_text(const struct reply_outcome *outcome);
 
 /*
- * Gives `request` its id and sends it; `call` (its answer, answer_fn, payload_bytes_max filled in) waits
- * for the answer. Returns 0 or -ENOMEM; then nothing was sent.
+ * Whether the daemon knows what minor version `minor` of the protocol brought: 0, or NPUMM_STATUS_VERSION
+ * with a text that names the feature and what the program can do without it.
  */
-int client_call(struct npumm_client *client, struct request *request, struct call *call);
+int client_need_minor(struct npumm_client *client, uint32_t minor, const char *feature, const char *advice);
+
+/*
+ * Gives `request` its id and sends it, its payload in `views`; `call` (its answer, answer_fn,
+ * payload_bytes_max filled in) waits for the answer. Returns 0 or -ENOMEM; then nothing was sent.
+ */
+int client_call(struct npumm_client *client, struct request *request, const struct channel_view *views,
+                size_t n_views, struct call *call);
 
 /* Finds the call that a reply is for; NULL: the daemon answers what nobody asked. */
 struct call *client_find_call(const struct npumm_client *client, const struct reply *reply);

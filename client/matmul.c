@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "job.h"
+#include "operands.h"
 
 static_assert((int)NPUMM_OUTPUT_INT32 == OUTPUT_INT32 && (int)NPUMM_OUTPUT_INT8 == OUTPUT_INT8 &&
                       (int)NPUMM_OUTPUT_FLOAT32 == OUTPUT_FLOAT32 &&
@@ -17,62 +18,42 @@ static_assert((int)NPUMM_ROUNDING_FLOOR == ROUNDING_FLOOR &&
               "npumm.h and message.h disagree on roundings");
 static_assert(NPUMM_K_MAX == MESSAGE_K_MAX, "npumm.h and message.h disagree on K");
 
-/* Of operands in one payload or staging block: as good for the kernels as what npumm_alloc() gives out. */
-#define PLACE_ALIGN_BYTES 64u
+static_assert((int)NPUMM_CLASS_NORMAL == CLASS_NORMAL && (int)NPUMM_CLASS_INTERACTIVE == CLASS_INTERACTIVE &&
+                      (int)NPUMM_CLASS_BULK == CLASS_BULK && CLASS_MAX == 3,
+              "npumm.h and message.h disagree on classes");
 
-/* One matrix or vector of a matmul. */
-struct operand {
-        const char *name;
-        uint8_t *memory;     /* borrowed: the caller's; only C is written to */
-        struct place *place; /* borrowed: in the request */
-        uint64_t rows, row_bytes, stride_bytes;
-        bool is_staged;
-        uint64_t staged_at_bytes;
-};
+#define FLAGS_KNOWN (NPUMM_MATMUL_B_TRANSPOSED | NPUMM_MATMUL_INLINE | NPUMM_MATMUL_MORE)
 
 /* A matmul on its way to a frame. */
 struct plan {
         struct request request;
-        struct operand operands[6]; /* C first, then the inputs that are given */
-        size_t n_operands;
-        struct channel_view views[CHANNEL_VIEWS_MAX]; /* of the payload */
-        size_t n_views;
-        uint64_t payload_bytes;
+        struct operands operands; /* C first, then the inputs that are given */
 };
 
 /* ---- checking ---- */
 
-/*
- * Until its real place is found an operand has its address for an offset, in an arena number that only the
- * check sees: the check then finds every fault of the numbers, addresses that wrap around included. Inputs
- * and C get two numbers, as overlap in memory has a check of its own.
- */
-static struct place address_place(uint32_t arena, const void *memory, uint64_t ld_elems)
-{
-        return (struct place){
-                .arena = arena,
-                .offset_bytes = (uintptr_t)memory,
-                .ld_elems = ld_elems,
-                .extent_bytes = memory ? 1 : 0, /* given or not, as message_check_matmul() wants to know */
-        };
-}
-
+/* Inputs and C get two arena numbers, as overlap in memory has a check of its own. */
 static void plan_describe(const struct npumm_matmul *matmul, struct request_matmul *ret_request)
 {
         *ret_request = (struct request_matmul){
                 .m = matmul->m,
                 .k = matmul->k,
                 .n = matmul->n,
-                .a = address_place(1, matmul->a, matmul->lda),
-                .b = address_place(1, matmul->b, matmul->ldb),
+                .a = operand_address(1, matmul->a, matmul->lda),
+                .b_is_weights = matmul->weights != 0,
+                .weights = matmul->weights,
+                .b = operand_address(1, matmul->b, matmul->ldb),
                 .b_transposed = (matmul->flags & NPUMM_MATMUL_B_TRANSPOSED) != 0,
-                .c = address_place(2, matmul->c, matmul->ldc),
+                .c = operand_address(2, matmul->c, matmul->ldc),
                 .form = (enum output_form)matmul->output,
                 .shift = matmul->shift,
                 .rounding = (enum rounding)matmul->rounding,
-                .row_scale = address_place(1, matmul->row_scale, 0),
-                .col_scale = address_place(1, matmul->col_scale, 0),
-                .bias = address_place(1, matmul->bias, 0),
+                .row_scale = operand_address(1, matmul->row_scale, 0),
+                .col_scale = operand_address(1, matmul->col_scale, 0),
+                .bias = operand_address(1, matmul->bias, 0),
+                .class = (enum job_class)matmul->job_class,
+                .deadline_us = matmul->deadline_us,
+                .more = (matmul->flags & NPUMM_MATMUL_MORE) != 0,
         };
 }
 
@@ -86,17 +67,23 @@ static int pointers_check(struct npumm_client *client, const struct npumm_matmul
                 size_t align_bytes;
         } pointers[] = {
                 {"a", matmul->a, true, 1},
-                {"b", matmul->b, true, 1},
+                {"b", matmul->b, matmul->weights == 0, 1},
                 {"c", matmul->c, true, output_elem_bytes((enum output_form)matmul->output)},
                 {"row_scale", matmul->row_scale, false, sizeof(float)},
                 {"col_scale", matmul->col_scale, false, sizeof(float)},
                 {"bias", matmul->bias, false, sizeof(float)},
         };
 
-        if (matmul->flags & ~(uint32_t)(NPUMM_MATMUL_B_TRANSPOSED | NPUMM_MATMUL_INLINE))
+        if (matmul->flags & ~(uint32_t)FLAGS_KNOWN)
                 return client_fail(client, NPUMM_STATUS_INVALID,
                                    "flags are %#" PRIx32 "; this library knows %#x", matmul->flags,
-                                   NPUMM_MATMUL_B_TRANSPOSED | NPUMM_MATMUL_INLINE);
+                                   FLAGS_KNOWN);
+        if (matmul->reserved != 0)
+                return client_fail(client, NPUMM_STATUS_INVALID, "reserved is %#" PRIx32 "; set it to 0",
+                                   matmul->reserved);
+        if (matmul->weights != 0 && (matmul->b || matmul->ldb != 0))
+                return client_fail(client, NPUMM_STATUS_INVALID,
+                                   "both b and weights are given: leave b NULL and ldb 0, or weights 0");
         for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
                 if (pointers[i].is_needed && !pointers[i].memory)
                         return client_fail(client, NPUMM_STATUS_INVALID, "%s is NULL", pointers[i].name);
@@ -126,34 +113,47 @@ static void operands_list(const struct npumm_matmul *matmul, struct plan *plan)
                 {"col_scale", matmul->col_scale, &request->col_scale, 1, request->n, sizeof(float)},
                 {"bias", matmul->bias, &request->bias, 1, request->n, sizeof(float)},
         };
-        static_assert(ARRAY_SIZE(all) == ARRAY_SIZE(plan->operands), "one each");
+        static_assert(ARRAY_SIZE(all) == OPERANDS_MAX, "one each");
 
         for (size_t i = 0; i < ARRAY_SIZE(all); i++)
                 if (all[i].memory)
-                        plan->operands[plan->n_operands++] = (struct operand){
-                                .name = all[i].name,
-                                .memory = (uint8_t *)all[i].memory,
-                                .place = all[i].place,
-                                .rows = all[i].rows,
-                                .row_bytes = all[i].cols * all[i].elem_bytes,
-                                .stride_bytes = all[i].place->ld_elems * all[i].elem_bytes,
-                        };
+                        operands_add(&plan->operands, all[i].name, all[i].memory, all[i].place, all[i].rows,
+                                     all[i].cols, all[i].elem_bytes);
+        plan->operands.all[0].is_output = true;
+        plan->operands.inline_flag = "NPUMM_MATMUL_INLINE";
 }
 
 static int overlap_check(struct npumm_client *client, const struct plan *plan)
 {
-        const struct place *c = plan->operands[0].place;
+        const struct place *c = plan->operands.all[0].place;
 
-        for (size_t i = 1; i < plan->n_operands; i++) {
-                const struct place *input = plan->operands[i].place;
+        for (size_t i = 1; i < plan->operands.n; i++) {
+                const struct place *input = plan->operands.all[i].place;
 
                 if (input->offset_bytes < c->offset_bytes + c->extent_bytes &&
                     c->offset_bytes < input->offset_bytes + input->extent_bytes)
                         return client_fail(client, NPUMM_STATUS_INVALID,
                                            "C overlaps %s: give the product memory of its own",
-                                           plan->operands[i].name);
+                                           plan->operands.all[i].name);
         }
         return 0;
+}
+
+/*
+ * Whether the daemon knows what the job asks for. A class it may ignore: the product is the same, only its
+ * turn is another.
+ */
+static int version_check(struct npumm_client *client, const struct request_matmul *request)
+{
+        int r = 0;
+
+        if (request->b_is_weights)
+                r = client_need_minor(client, 1, "weights", "give b");
+        if (r == 0 && request->deadline_us != 0)
+                r = client_need_minor(client, 1, "deadlines", "leave deadline_us 0");
+        if (r == 0 && request->more)
+                r = client_need_minor(client, 1, "groups", "leave NPUMM_MATMUL_MORE out");
+        return r;
 }
 
 /* Every check that needs no place yet; afterwards the plan's operands are listed. */
@@ -169,99 +169,8 @@ static int plan_check(struct npumm_client *client, const struct npumm_matmul *ma
         if (!message_check_matmul(&plan->request.matmul, 0, &fault))
                 return client_fail(client, (int)fault.status, "%s", fault.text);
         operands_list(matmul, plan);
-        return overlap_check(client, plan);
-}
-
-/* ---- placing ---- */
-
-/* Inputs into the payload, each at a 64-byte boundary; the product comes back in payloads. */
-static int plan_place_inline(struct npumm_client *client, struct plan *plan)
-{
-        *plan->operands[0].place = (struct place){.extent_bytes = 1};
-        for (size_t i = 1; i < plan->n_operands; i++) {
-                const struct operand *operand = &plan->operands[i];
-                const uint64_t gap_bytes = -plan->payload_bytes % PLACE_ALIGN_BYTES;
-
-                if (gap_bytes > 0) {
-                        plan->views[plan->n_views++] = channel_zeros(gap_bytes);
-                        plan->payload_bytes += gap_bytes;
-                }
-                *operand->place = (struct place){.offset_bytes = plan->payload_bytes, .extent_bytes = 1};
-                plan->views[plan->n_views++] =
-                        rows_view(operand->memory, operand->rows, operand->row_bytes, operand->stride_bytes);
-                plan->payload_bytes +=
-                        operand->rows * operand->row_bytes; /* below 2^49, by the limits of M, K, N */
-        }
-        if (plan->payload_bytes > client->limits.payload_bytes)
-                return client_fail(client, NPUMM_STATUS_TOO_BIG,
-                                   "inline operands of %" PRIu64
-                                   " bytes are over the daemon's limit of %" PRIu64
-                                   ": leave NPUMM_MATMUL_INLINE out",
-                                   plan->payload_bytes, client->limits.payload_bytes);
-        return 0;
-}
-
-/* Finds operands that lie in an arena; the others get a place in memory to come, whose size is returned. */
-static int plan_find_places(struct npumm_client *client, struct plan *plan, uint64_t *ret_staged_bytes)
-{
-        uint64_t staged_bytes = 0;
-
-        for (size_t i = 0; i < plan->n_operands; i++) {
-                struct operand *operand = &plan->operands[i];
-                struct place *place = operand->place;
-
-                switch (arenas_find(client, operand->memory, place->extent_bytes, &place->arena,
-                                    &place->offset_bytes)) {
-                case ARENAS_INSIDE:
-                        break;
-                case ARENAS_ASTRAY:
-                        return client_fail(client, NPUMM_STATUS_INVALID,
-                                           "%s: its %" PRIu64
-                                           " bytes at %p lie partly outside of what npumm_alloc() "
-                                           "gave out",
-                                           operand->name, place->extent_bytes, (void *)operand->memory);
-                case ARENAS_OUTSIDE:
-                        operand->is_staged = true;
-                        operand->staged_at_bytes = staged_bytes;
-                        if (!checked_add(staged_bytes, operand->rows * operand->row_bytes, &staged_bytes) ||
-                            !checked_align(staged_bytes, PLACE_ALIGN_BYTES, &staged_bytes))
-                                return client_fail(client, NPUMM_STATUS_BUSY, "%s is too large for any arena",
-                                                   operand->name);
-                        break;
-                }
-        }
-        *ret_staged_bytes = staged_bytes;
-        return 0;
-}
-
-/* Operands into arenas: in place where they lie in one already, else staged, inputs as copies. */
-static int plan_place_arenas(struct npumm_client *client, struct plan *plan, struct job *job)
-{
-        uint64_t staged_bytes = 0;
-        int r;
-
-        r = plan_find_places(client, plan, &staged_bytes);
-        if (r != 0 || staged_bytes == 0)
-                return r;
-        r = arenas_alloc(client, staged_bytes, &job->staged);
-        if (r != 0)
-                return r;
-        for (size_t i = 0; i < plan->n_operands; i++) {
-                struct operand *operand = &plan->operands[i];
-                struct place *place = operand->place;
-                uint8_t *memory = job->staged + operand->staged_at_bytes;
-
-                if (!operand->is_staged)
-                        continue;
-                *place = (struct place){.extent_bytes = 1};
-                (void)arenas_find(client, memory, 1, &place->arena, &place->offset_bytes);
-                if (i == 0)
-                        job->staged_c = memory;
-                else
-                        rows_copy(memory, operand->row_bytes, operand->memory, operand->stride_bytes,
-                                  operand->rows, operand->row_bytes);
-        }
-        return 0;
+        r = overlap_check(client, plan);
+        return r != 0 ? r : version_check(client, &plan->request.matmul);
 }
 
 /* ---- sending ---- */
@@ -272,37 +181,69 @@ static int job_push(struct npumm_client *client, struct plan *plan, struct job *
         int r;
 
         /* The daemon looks at the same numbers in the same way: it must find nothing that we have missed. */
-        if (!message_check_matmul(&plan->request.matmul, plan->payload_bytes, &fault))
+        if (!message_check_matmul(&plan->request.matmul, plan->operands.payload_bytes, &fault))
                 return client_fail(client, NPUMM_STATUS_INTERNAL, "%s", fault.text);
         plan->request.type = FRAME_MATMUL;
         plan->request.id = client->last_id + 1;
-        r = channel_push(&client->channel, &plan->request, plan->views, plan->n_views);
+        r = channel_push(&client->channel, &plan->request, plan->operands.views, plan->operands.n_views);
         if (r < 0)
                 return client_fail(client, r, "no memory to send a job");
         client->last_id = plan->request.id;
         job->id = plan->request.id;
         TAILQ_INSERT_TAIL(&client->jobs.list, job, link);
         client->jobs.n_jobs++;
+        client->jobs.n_in_group = plan->request.matmul.more ? client->jobs.n_in_group + 1 : 0;
         return 0;
+}
+
+/*
+ * A group that takes up all jobs of the connection could never be ended: none of its jobs is queued before
+ * the last has come, and no other would be taken.
+ */
+static int room_check(struct npumm_client *client, bool more)
+{
+        const struct jobs *jobs = &client->jobs;
+
+        if (jobs->n_jobs >= client->limits.jobs)
+                return client_fail(
+                        client, NPUMM_STATUS_BUSY,
+                        "%zu jobs are outstanding, as many as the daemon allows (npumm_info::jobs_max): "
+                        "dispatch until one is done",
+                        jobs->n_jobs);
+        if (more && jobs->n_in_group + 1 >= client->limits.jobs)
+                return client_fail(client, NPUMM_STATUS_BUSY,
+                                   "a group of more than %" PRIu32
+                                   " jobs (npumm_info::jobs_max): submit this one without NPUMM_MATMUL_MORE",
+                                   client->limits.jobs);
+        return 0;
+}
+
+static int job_place(struct npumm_client *client, struct plan *plan, struct job *job)
+{
+        const struct operand *c = &plan->operands.all[0];
+        int r;
+
+        if (job->is_inline)
+                return operands_place_inline(client, &plan->operands);
+        r = operands_place_arenas(client, &plan->operands, &job->staged);
+        if (r == 0 && c->is_staged)
+                job->staged_c = job->staged + c->staged_at_bytes;
+        return r;
 }
 
 int jobs_submit(struct npumm_client *client, const struct npumm_matmul *matmul, npumm_rows_fn rows_fn,
                 npumm_done_fn done_fn, void *userdata, uint64_t *ret_job)
 {
         struct plan plan = {0};
-        const struct operand *c = &plan.operands[0];
+        const struct operand *c = &plan.operands.all[0];
         struct job *job;
         int r;
 
         r = plan_check(client, matmul, &plan);
+        if (r == 0)
+                r = room_check(client, plan.request.matmul.more);
         if (r != 0)
                 return r;
-        if (client->jobs.n_jobs >= client->limits.jobs)
-                return client_fail(
-                        client, NPUMM_STATUS_BUSY,
-                        "%zu jobs are outstanding, as many as the daemon allows (npumm_info::jobs_max): "
-                        "dispatch until one is done",
-                        client->jobs.n_jobs);
         job = calloc(1, sizeof *job);
         if (!job)
                 return client_fail(client, -ENOMEM, "no memory to keep track of a job");
@@ -312,7 +253,7 @@ int jobs_submit(struct npumm_client *client, const struct npumm_matmul *matmul, 
         job->rows_fn = rows_fn;
         job->done_fn = done_fn;
         job->userdata = userdata;
-        r = job->is_inline ? plan_place_inline(client, &plan) : plan_place_arenas(client, &plan, job);
+        r = job_place(client, &plan, job);
         if (r == 0)
                 r = job_push(client, &plan, job);
         if (r != 0) {

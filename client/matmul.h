@@ -2,8 +2,7 @@
 /*
  * matmul.h - jobs, from the caller's struct to the last callback.
  *
- * Role:   checks a matmul, finds or makes a place for each operand that the daemon can reach, sends it
- *         (matmul.c); keeps what the daemon reports until the caller may be told; brings the product to
+ * Role:   checks a matmul, has a place found or made for each operand (operands.h), sends it (matmul.c); keeps what the daemon reports until the caller may be told; brings the product to
  *         where the caller wants it (results.c).
  * In:     struct npumm_matmul; ROWS and DONE frames, already read.
  * Out:    a MATMUL request; the caller's callbacks, only from jobs_deliver().
@@ -27,6 +26,7 @@ struct jobs {
         TAILQ_HEAD(, job)
         news; /* job::news_link; those of the list with something to tell, first come first */
         size_t n_jobs;
+        size_t n_in_group; /* jobs that were submitted since the last group ended, and wait for its end */
 };
 
 void jobs_init(struct jobs *jobs);

@@ -18,8 +18,11 @@
 
 #include "client.h"
 #include "clock.h"
+#include "entry.h"
 #include "frames.h"
+#include "question.h"
 #include "text.h"
+#include "weights.h"
 
 #define X(name, value, text)                                                                                 \
         static_assert((int)NPUMM_STATUS_##name == STATUS_##name, "npumm.h and status.h disagree");
@@ -28,20 +31,18 @@ STATUS_TABLE(X)
 
 #define CONNECT_TIMEOUT_MS 10000
 #define STATUS_BYTES_MAX   ((uint64_t)1 << 20) /* a report is a few KiB */
-#define STRUCT_BYTES_MAX   4096 /* of any version of a struct in npumm.h: a larger `size` was never set */
-
-/* Where a struct would end if `field` were its last. */
-#define END_OF(type, field) (offsetof(type, field) + sizeof((type *)0)->field)
 
 /* The structs of the first version end with these fields. */
 #define OPTIONS_BYTES_MIN END_OF(struct npumm_connect_options, flags)
 #define MATMUL_BYTES_MIN  END_OF(struct npumm_matmul, bias)
+#define WEIGHTS_BYTES_MIN END_OF(struct npumm_weights_spec, flags)
 
 /* Padding at the end would be counted by `size`, and hold anything where a later version has a field. */
 #if UINTPTR_MAX > UINT32_MAX /* where pointers are smaller the layout differs, and ends elsewhere */
 static_assert(END_OF(struct npumm_connect_options, flags) == sizeof(struct npumm_connect_options), "padding");
 static_assert(END_OF(struct npumm_info, arenas_max) == sizeof(struct npumm_info), "padding");
-static_assert(END_OF(struct npumm_matmul, bias) == sizeof(struct npumm_matmul), "padding");
+static_assert(END_OF(struct npumm_matmul, reserved) == sizeof(struct npumm_matmul), "padding");
+static_assert(END_OF(struct npumm_weights_spec, flags) == sizeof(struct npumm_weights_spec), "padding");
 #endif
 
 const char *npumm_strerror(int result)
@@ -55,49 +56,6 @@ const char *npumm_strerror(int result)
         return text ? text : "an error that this system does not know";
 }
 
-/*
- * Copies a struct of the caller, which may be of an older version (fields that it does not have are 0) or
- * of a newer one (fields that we do not know must be 0, as we cannot do what they ask for).
- */
-static bool struct_read(const void *from, size_t from_bytes, size_t min_bytes, void *to, size_t to_bytes)
-{
-        const uint8_t *bytes = from;
-
-        if (from_bytes < min_bytes || from_bytes > STRUCT_BYTES_MAX)
-                return false;
-        for (size_t i = to_bytes; i < from_bytes; i++)
-                if (bytes[i] != 0)
-                        return false;
-        memset(to, 0, to_bytes);
-        memcpy(to, from, MIN(from_bytes, to_bytes));
-        return true;
-}
-
-/* Whether a function may do anything now. `blocks`: it runs callbacks, and so must not be called from one. */
-static int enter(struct npumm_client *client, bool blocks)
-{
-        if (client->pid != getpid())
-                return client_fail(client, -EPERM,
-                                   "this client belongs to process %jd: connect again after a fork",
-                                   (intmax_t)client->pid);
-        if (blocks && client->in_callback)
-                return client_fail(client, -EDEADLK, "not from inside a callback: return from it first");
-        if (channel_has_ended(&client->channel))
-                return client_fail(client, -ENOTCONN, "not connected: %s", client->channel.text);
-        return 0;
-}
-
-/* Sees to it that npumm_fd() is readable as long as there is something to tell. Returns `r`. */
-static int leave(struct npumm_client *client, int r)
-{
-        const bool has_news = !TAILQ_EMPTY(&client->jobs.news);
-        const bool has_loss = channel_has_ended(&client->channel) && !client->loss_is_told;
-
-        if (!client->in_callback)
-                channel_wake(&client->channel, has_news || has_loss);
-        return r;
-}
-
 /* ---- connecting ---- */
 
 static void welcomed(struct npumm_client *client, struct call *call, const struct reply *reply)
@@ -109,6 +67,7 @@ static void welcomed(struct npumm_client *client, struct call *call, const struc
                 client_protocol_fault(client, "ERROR in answer to HELLO: %s", reply->outcome.text);
                 return;
         }
+        client->version_minor = reply->welcome.version_minor;
         client->limits = reply->welcome.limits;
         memcpy(&client->info_text, &client->reply_text, sizeof client->info_text);
         client->info = (struct npumm_info){
@@ -134,7 +93,7 @@ static int greet(struct npumm_client *client, const struct npumm_connect_options
                 strncpy(hello.hello.client_name, options->client_name, MESSAGE_CLIENT_NAME_MAX);
                 text_printable(hello.hello.client_name);
         }
-        r = client_call(client, &hello, &call);
+        r = client_call(client, &hello, NULL, 0, &call);
         if (r < 0)
                 channel_end(&client->channel, r, "no memory to greet the daemon");
         while (!client->info.daemon_version && !channel_has_ended(&client->channel))
@@ -150,7 +109,7 @@ static int options_read(const struct npumm_connect_options *from, struct npumm_c
 {
         struct npumm_connect_options options = {0};
 
-        if (from && !struct_read(from, from->size, OPTIONS_BYTES_MIN, &options, sizeof options)) {
+        if (from && !entry_read(from, from->size, OPTIONS_BYTES_MIN, &options, sizeof options)) {
                 text_set(ret_text,
                          "struct npumm_connect_options: its size is %zu, or it asks for something that this "
                          "version of libnpumm cannot do",
@@ -242,7 +201,7 @@ int npumm_alloc(struct npumm_client *client, size_t size_bytes, void **ret_memor
         uint8_t *memory;
         int r;
 
-        r = enter(client, false);
+        r = entry_begin(client, false);
         if (r != 0)
                 return r;
         if (size_bytes == 0)
@@ -251,7 +210,7 @@ int npumm_alloc(struct npumm_client *client, size_t size_bytes, void **ret_memor
         r = arenas_alloc(client, size_bytes, &memory);
         if (r == 0)
                 *ret_memory = memory;
-        return leave(client, r);
+        return entry_end(client, r);
 }
 
 void npumm_free(struct npumm_client *client, void *memory)
@@ -261,40 +220,68 @@ void npumm_free(struct npumm_client *client, void *memory)
         if (!arenas_free(client, memory))
                 (void)client_fail(client, NPUMM_STATUS_INVALID,
                                   "npumm_free: %p is not what npumm_alloc() gave out", memory);
-        (void)leave(client, 0);
+        (void)entry_end(client, 0);
+}
+
+/* ---- weights ---- */
+
+int npumm_weights_load(struct npumm_client *client, const struct npumm_weights_spec *spec,
+                       uint64_t *ret_weights)
+{
+        struct npumm_weights_spec given;
+        int r;
+
+        r = entry_begin(client, true);
+        if (r != 0)
+                return r;
+        if (!entry_read(spec, spec->size, WEIGHTS_BYTES_MIN, &given, sizeof given))
+                return client_fail(
+                        client, NPUMM_STATUS_INVALID,
+                        "struct npumm_weights_spec: its size is %zu, or it asks for something that "
+                        "this version of libnpumm cannot do",
+                        spec->size);
+        return entry_end(client, weights_load(client, &given, ret_weights));
+}
+
+int npumm_weights_release(struct npumm_client *client, uint64_t weights)
+{
+        int r = entry_begin(client, true);
+
+        return r != 0 ? r : entry_end(client, weights_release(client, weights));
 }
 
 /* ---- jobs ---- */
 
-static int submit(struct npumm_client *client, const struct npumm_matmul *matmul, npumm_rows_fn rows_fn,
-                  npumm_done_fn done_fn, void *userdata, uint64_t *ret_job)
+static int matmul_read(struct npumm_client *client, const struct npumm_matmul *matmul,
+                       struct npumm_matmul *ret_given)
 {
-        struct npumm_matmul given;
-
-        if (!struct_read(matmul, matmul->size, MATMUL_BYTES_MIN, &given, sizeof given))
-                return client_fail(
-                        client, NPUMM_STATUS_INVALID,
-                        "struct npumm_matmul: its size is %zu, or it asks for something that this version "
-                        "of libnpumm cannot do",
-                        matmul->size);
-        return jobs_submit(client, &given, rows_fn, done_fn, userdata, ret_job);
+        if (entry_read(matmul, matmul->size, MATMUL_BYTES_MIN, ret_given, sizeof *ret_given))
+                return 0;
+        return client_fail(client, NPUMM_STATUS_INVALID,
+                           "struct npumm_matmul: its size is %zu, or it asks for something that this version "
+                           "of libnpumm cannot do",
+                           matmul->size);
 }
 
 int npumm_submit(struct npumm_client *client, const struct npumm_matmul *matmul, npumm_rows_fn rows_fn,
                  npumm_done_fn done_fn, void *userdata, uint64_t *ret_job)
 {
-        int r = enter(client, false);
+        struct npumm_matmul given;
+        int r;
 
+        r = entry_begin(client, false);
+        if (r == 0)
+                r = matmul_read(client, matmul, &given);
         if (r != 0)
                 return r;
-        return leave(client, submit(client, matmul, rows_fn, done_fn, userdata, ret_job));
+        return entry_end(client, jobs_submit(client, &given, rows_fn, done_fn, userdata, ret_job));
 }
 
 int npumm_cancel(struct npumm_client *client, uint64_t job)
 {
-        int r = enter(client, false);
+        int r = entry_begin(client, false);
 
-        return r != 0 ? r : leave(client, jobs_cancel(client, job));
+        return r != 0 ? r : entry_end(client, jobs_cancel(client, job));
 }
 
 size_t npumm_outstanding(const struct npumm_client *client)
@@ -303,40 +290,6 @@ size_t npumm_outstanding(const struct npumm_client *client)
 }
 
 /* ---- waiting ---- */
-
-/* What a blocking function waits for. The text is kept: callbacks that run before it returns set others. */
-struct ending {
-        bool is_over;
-        int result;
-        char text[NPUMM_TEXT_MAX];
-};
-
-static void ending_set(struct ending *ending, int result, const char *text)
-{
-        ending->is_over = true;
-        ending->result = result;
-        text_set(ending->text, "%s", text);
-}
-
-/* Returns -ETIMEDOUT, or 0 when `ending` is over. */
-static int wait_for(struct npumm_client *client, const struct ending *ending, uint64_t deadline_ns)
-{
-        while (!ending->is_over) {
-                int r = client_step(client, deadline_ns);
-
-                jobs_deliver(client);
-                if (r == -ETIMEDOUT && !ending->is_over)
-                        return r;
-        }
-        return 0;
-}
-
-static int ending_result(struct npumm_client *client, const struct ending *ending)
-{
-        if (ending->result == 0)
-                return 0;
-        return client_fail(client, ending->result, "%s", ending->text);
-}
 
 static void matmul_done(struct npumm_client *client, uint64_t job, int result, void *userdata)
 {
@@ -347,16 +300,23 @@ static void matmul_done(struct npumm_client *client, uint64_t job, int result, v
 int npumm_matmul(struct npumm_client *client, const struct npumm_matmul *matmul)
 {
         struct ending ending = {0};
+        struct npumm_matmul given;
         int r;
 
-        r = enter(client, true);
+        r = entry_begin(client, true);
+        if (r == 0)
+                r = matmul_read(client, matmul, &given);
         if (r != 0)
                 return r;
-        r = submit(client, matmul, NULL, matmul_done, &ending, NULL);
+        if (given.flags & NPUMM_MATMUL_MORE)
+                return client_fail(client, NPUMM_STATUS_INVALID,
+                                   "NPUMM_MATMUL_MORE in a blocking call, which would wait for ever: use "
+                                   "npumm_submit()");
+        r = jobs_submit(client, &given, NULL, matmul_done, &ending, NULL);
         if (r != 0)
-                return leave(client, r);
-        (void)wait_for(client, &ending, CLOCK_NEVER_NS);
-        return leave(client, ending_result(client, &ending));
+                return entry_end(client, r);
+        (void)ending_await(client, &ending, CLOCK_NEVER_NS);
+        return entry_end(client, ending_result(client, &ending));
 }
 
 int npumm_fd(const struct npumm_client *client)
@@ -368,7 +328,7 @@ int npumm_dispatch(struct npumm_client *client, int timeout_ms)
 {
         int r;
 
-        r = enter(client, true);
+        r = entry_begin(client, true);
         if (r != 0 && (r != -ENOTCONN || client->loss_is_told))
                 return r;
         if (!TAILQ_EMPTY(&client->jobs.news))
@@ -381,80 +341,28 @@ int npumm_dispatch(struct npumm_client *client, int timeout_ms)
         } else {
                 r = 0;
         }
-        return leave(client, r);
+        return entry_end(client, r);
 }
 
 /* ---- the daemon ---- */
 
-/* A request that a blocking function waits for. It outlives the wait when that is given up. */
-struct question {
-        struct call call;
-        struct ending ending;
-        bool is_abandoned;
-};
-
-static void question_free(struct question *question)
+/* Asks one question of its own kind; `question` has all but a time limit. */
+static int ask(struct npumm_client *client, struct question_options *question,
+               struct question_answer *ret_answer)
 {
-        free(question->call.payload);
-        free(question);
-}
+        int r = entry_begin(client, true);
 
-static void question_answered(struct npumm_client *client, struct call *call, const struct reply *reply)
-{
-        struct question *question = container_of(call, struct question, call);
-
-        if (question->is_abandoned)
-                question_free(question);
-        else if (!reply)
-                ending_set(&question->ending, client->channel.result, client->channel.text);
-        else if (reply->type == FRAME_ERROR)
-                ending_set(&question->ending, client_outcome_result(&reply->outcome),
-                           client_outcome_text(&reply->outcome));
-        else
-                ending_set(&question->ending, 0, "");
-}
-
-/* Asks a question without content and waits for its answer; `ret_payload` (or NULL) becomes the caller's. */
-static int ask(struct npumm_client *client, enum frame_type type, enum frame_type answer,
-               uint64_t payload_bytes_max, char **ret_payload)
-{
-        struct request request = {.type = type};
-        struct question *question;
-        int r;
-
-        r = enter(client, true);
         if (r != 0)
                 return r;
-        question = calloc(1, sizeof *question);
-        if (!question)
-                return client_fail(client, -ENOMEM, "no memory to ask the daemon");
-        question->call = (struct call){
-                .answer = answer,
-                .answer_fn = question_answered,
-                .payload_bytes_max = payload_bytes_max,
-        };
-        r = client_call(client, &request, &question->call);
-        if (r < 0) {
-                question_free(question);
-                return client_fail(client, r, "no memory to ask the daemon");
-        }
-        r = wait_for(client, &question->ending, clock_deadline_ns(CLIENT_ANSWER_TIMEOUT_MS));
-        if (r < 0) {
-                question->is_abandoned = true;
-                return leave(client, client_fail(client, r, "the daemon at %s did not answer within %d ms",
-                                                 client->channel.path, CLIENT_ANSWER_TIMEOUT_MS));
-        }
-        r = ending_result(client, &question->ending);
-        if (r == 0 && ret_payload)
-                *ret_payload = steal(&question->call.payload);
-        question_free(question);
-        return leave(client, r);
+        question->timeout_ms = CLIENT_ANSWER_TIMEOUT_MS;
+        return entry_end(client, question_ask(client, question, ret_answer));
 }
 
 int npumm_ping(struct npumm_client *client, uint64_t *ret_ns)
 {
+        struct question_options ping = {.request.type = FRAME_PING, .answer = FRAME_PONG};
         const uint64_t begin_ns = clock_now_ns();
-        int r = ask(client, FRAME_PING, FRAME_PONG, 0, NULL);
+        int r = ask(client, &ping, NULL);
 
         if (r == 0 && ret_ns)
                 *ret_ns = clock_now_ns() - begin_ns;
@@ -463,14 +371,60 @@ int npumm_ping(struct npumm_client *client, uint64_t *ret_ns)
 
 int npumm_daemon_status(struct npumm_client *client, char **ret_json)
 {
-        char *json;
-        int r = ask(client, FRAME_STATUS, FRAME_STATUS_REPORT, STATUS_BYTES_MAX, &json);
+        struct question_options status = {
+                .request.type = FRAME_STATUS,
+                .answer = FRAME_STATUS_REPORT,
+                .payload_bytes_max = STATUS_BYTES_MAX,
+        };
+        struct question_answer answer;
+        int r = ask(client, &status, &answer);
 
         if (r != 0)
                 return r;
-        if (!json)
+        if (!answer.payload)
                 return client_fail(client, NPUMM_STATUS_INTERNAL,
                                    "the daemon at %s sent an empty status report", client->channel.path);
-        *ret_json = json;
+        *ret_json = answer.payload;
         return 0;
+}
+
+/* What a setting or its value may look like: what the daemon would read differently is not sent at all. */
+static int word_check(struct npumm_client *client, const char *name, const char *word, size_t least_bytes,
+                      size_t most_bytes)
+{
+        size_t n_bytes;
+
+        if (!word)
+                return client_fail(client, NPUMM_STATUS_INVALID, "%s is NULL", name);
+        n_bytes = strlen(word);
+        if (n_bytes < least_bytes || n_bytes > most_bytes)
+                return client_fail(client, NPUMM_STATUS_INVALID,
+                                   "%s has %zu characters; it must have %zu to %zu", name, n_bytes,
+                                   least_bytes, most_bytes);
+        for (size_t i = 0; i < n_bytes; i++)
+                if (word[i] < ' ' || word[i] > '~')
+                        return client_fail(client, NPUMM_STATUS_INVALID,
+                                           "%s '%s' is not made of printable ASCII characters alone", name,
+                                           word);
+        return 0;
+}
+
+int npumm_set(struct npumm_client *client, const char *key, const char *value)
+{
+        struct question_options set = {.request.type = FRAME_SET, .answer = FRAME_SET_DONE};
+        int r;
+
+        r = entry_begin(client, true);
+        if (r == 0)
+                r = word_check(client, "the key", key, 1, MESSAGE_KEY_MAX);
+        if (r == 0)
+                r = word_check(client, "the value", value, 0, MESSAGE_VALUE_MAX);
+        if (r == 0)
+                r = client_need_minor(client, 1, "settings at run time",
+                                      "change its configuration and restart it");
+        if (r != 0)
+                return r;
+        strcpy(set.request.set.key, key);
+        strcpy(set.request.set.value, value);
+        return ask(client, &set, NULL);
 }

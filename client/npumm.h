@@ -26,12 +26,13 @@
  * it (it frees without a word to the daemon); every other call returns -EPERM. Connect again in the child.
  * Memory from npumm_alloc() is shared with a child, not copied: what the child writes there the parent sees.
  *
- * Callbacks run only inside npumm_dispatch() and the blocking calls (npumm_matmul, npumm_ping,
- * npumm_daemon_status), on the calling thread, never inside npumm_submit. In a callback one may submit,
- * cancel, alloc and free; dispatching and blocking calls return -EDEADLK there, and npumm_close() must not
- * be called.
+ * Callbacks run only inside npumm_dispatch() and the blocking calls (npumm_matmul, npumm_weights_load,
+ * npumm_weights_release, npumm_ping, npumm_daemon_status, npumm_set), on the calling thread, never inside
+ * npumm_submit. In a callback one may submit, cancel, alloc and free; dispatching and blocking calls return
+ * -EDEADLK there, and npumm_close() must not be called.
  *
- * Versions. Library and daemon agree on a protocol version when they connect. Minor versions mix freely.
+ * Versions. Library and daemon agree on a protocol version when they connect. Minor versions mix freely; what
+ * is marked "since 1.1" below returns NPUMM_STATUS_VERSION where the daemon speaks 1.0, and nothing was sent.
  * When major versions differ npumm_connect() returns NPUMM_STATUS_VERSION and its text names both; nothing
  * was done.
  *
@@ -80,10 +81,9 @@ enum npumm_status {
         NPUMM_STATUS_DEVICE_ERROR = 6, /* the device failed and no other could do it */
         NPUMM_STATUS_INTERNAL = 7,     /* the daemon failed */
         NPUMM_STATUS_PROTOCOL = 8,     /* one side broke the protocol; the connection is gone */
-        NPUMM_STATUS_VERSION = 9,      /* the major protocol versions differ; the text names both */
-        NPUMM_STATUS_TOO_BIG =
-                10,               /* inline operands over the daemon's limit: leave NPUMM_MATMUL_INLINE out */
-        NPUMM_STATUS_DENIED = 11, /* only root and the daemon's own user may do this */
+        NPUMM_STATUS_VERSION = 9,  /* the protocol versions differ too much; the text says what is missing */
+        NPUMM_STATUS_TOO_BIG = 10, /* inline operands over the daemon's limit: leave the INLINE flag out */
+        NPUMM_STATUS_DENIED = 11,  /* only root and the daemon's own user may do this */
 };
 
 /* Plain words for any result of this library: a status, a negative errno, or 0. Static storage. */
@@ -150,6 +150,45 @@ int npumm_alloc(struct npumm_client *client, size_t size_bytes, void **ret_memor
  */
 void npumm_free(struct npumm_client *client, void *memory);
 
+/* ---- weights: since 1.1 ---- */
+
+enum npumm_weights_flags {
+        NPUMM_WEIGHTS_B_TRANSPOSED = 1 << 0, /* b is stored N x K */
+        NPUMM_WEIGHTS_INLINE = 1 << 1,       /* send b through the socket, not through an arena */
+};
+
+/* A B[k x n] that many jobs will have in common; row-major. Only read, and only until the call returns. */
+struct npumm_weights_spec {
+        size_t size;   /* sizeof(struct npumm_weights_spec): which fields the caller knows */
+        uint64_t k, n; /* k at most NPUMM_K_MAX */
+        const int8_t *b;
+        uint64_t ldb;   /* elements from one row of b to the next; 0: rows are adjacent */
+        uint64_t flags; /* enum npumm_weights_flags */
+};
+
+/*
+ * Has the daemon keep a copy of b, arranged once for its device, and waits until it does; jobs then name it by
+ * npumm_matmul::weights. Memory from npumm_alloc() is read in place; other memory is copied to an arena for as
+ * long as this takes, or goes through the socket with NPUMM_WEIGHTS_INLINE. When this returns b is the
+ * program's again. Equal weights of the programs of one user share one copy, which counts once against what
+ * the user may have.
+ * `ret_weights` is never 0, means nothing to other clients, and lasts until it is released or the client is
+ * closed: the daemon does not take it back.
+ * Errors: NPUMM_STATUS_INVALID (nothing was sent), NPUMM_STATUS_BUSY (a limit, or no memory),
+ * NPUMM_STATUS_TOO_BIG (inline), NPUMM_STATUS_VERSION (a daemon that speaks 1.0: give b to each job), those of
+ * npumm_alloc() for ordinary memory, and -ETIMEDOUT after 60 s: what is loaded later nonetheless is given back
+ * by itself, so that b is the program's again then, too.
+ */
+int npumm_weights_load(struct npumm_client *client, const struct npumm_weights_spec *spec,
+                       uint64_t *ret_weights);
+
+/*
+ * Gives weights back. Jobs that were submitted before and are not done keep them until they are. Errors:
+ * NPUMM_STATUS_NOT_FOUND (no such weights on this client, or released before), NPUMM_STATUS_INVALID (0),
+ * NPUMM_STATUS_VERSION, -ETIMEDOUT after 10 s.
+ */
+int npumm_weights_release(struct npumm_client *client, uint64_t weights);
+
 /* ---- jobs ---- */
 
 /* What the elements of c are made of; `sum` is the exact int32 accumulator. */
@@ -172,8 +211,16 @@ enum npumm_rounding {
 };
 
 enum npumm_matmul_flags {
-        NPUMM_MATMUL_B_TRANSPOSED = 1 << 0, /* b is stored N x K */
+        NPUMM_MATMUL_B_TRANSPOSED = 1 << 0, /* b is stored N x K; not with weights, which know how they are */
         NPUMM_MATMUL_INLINE = 1 << 1, /* send operands and product through the socket, not through arenas */
+        NPUMM_MATMUL_MORE = 1 << 2,   /* the group goes on with the next npumm_submit(); since 1.1 */
+};
+
+/* How much a job minds waiting. It orders the jobs of one user among themselves; a 1.0 daemon ignores it. */
+enum npumm_class {
+        NPUMM_CLASS_NORMAL = 0,
+        NPUMM_CLASS_INTERACTIVE = 1, /* first, as long as its user has had no more than its share */
+        NPUMM_CLASS_BULK = 2,        /* when nothing else waits, or to fill what would be padding */
 };
 
 /*
@@ -182,13 +229,19 @@ enum npumm_matmul_flags {
  * into the library's arena and back. C must not overlap an input.
  * The struct itself may go when the call returns; the memory it points to must stay, inputs unchanged, until
  * the job is done. Pointers must be aligned to their element size.
+ *
+ * Groups. Jobs that are submitted in a row with NPUMM_MATMUL_MORE, and the next one without it, are a group:
+ * its jobs are queued together when that last one has come, not before, and go to the device in one submission
+ * if they fit. Such are products of one input, and whatever is wanted at the same time. Each ends by itself. A
+ * group has at most npumm_info::jobs_max jobs, and as long as it is open its jobs wait: where the submit that
+ * was to end it fails, submit another job without the flag or cancel them.
  */
 struct npumm_matmul {
         size_t size; /* sizeof(struct npumm_matmul): which fields the caller knows */
         uint64_t m, k, n;
         const int8_t *a; /* m x k */
         uint64_t lda;
-        const int8_t *b; /* k x n, or n x k with NPUMM_MATMUL_B_TRANSPOSED */
+        const int8_t *b; /* k x n, or n x k with NPUMM_MATMUL_B_TRANSPOSED; NULL with weights */
         uint64_t ldb;
         void *c; /* m x n elements of `output` */
         uint64_t ldc;
@@ -199,6 +252,11 @@ struct npumm_matmul {
         const float *row_scale;       /* FLOAT32 only: m of them, or NULL */
         const float *col_scale;       /* n, or NULL */
         const float *bias;            /* n, or NULL */
+        /* Programs that were built before 1.1 end here. */
+        uint64_t weights;     /* of npumm_weights_load(), with these k and n, in place of b; 0: none */
+        uint64_t deadline_us; /* from when the daemon has the whole job; at most an hour; 0: none */
+        enum npumm_class job_class;
+        uint32_t reserved; /* 0 */
 };
 
 /* Rows first_row .. first_row + rows - 1 of C are final. Each row is reported once, ranges in any order. */
@@ -218,9 +276,12 @@ typedef void (*npumm_done_fn)(struct npumm_client *client, uint64_t job, int res
  * npumm_dispatch(): make them soon, as the daemon hangs up on a client that stops in mid-job for some
  * seconds or lets its replies pile up (with NPUMM_MATMUL_INLINE the product is among them). `rows_fn`,
  * `done_fn` and `ret_job` may be NULL. Errors: NPUMM_STATUS_INVALID at once for what makes no sense (nothing
- * was sent), NPUMM_STATUS_BUSY when npumm_info::jobs_max jobs are outstanding, NPUMM_STATUS_TOO_BIG, and for
- * ordinary pointers those of npumm_alloc(): -ENOMEM, -ETIMEDOUT, -EMFILE, ... A job refused by the daemon
- * ends through done_fn; so does one whose sending shows that the connection is lost, after a return of 0.
+ * was sent), NPUMM_STATUS_BUSY when npumm_info::jobs_max jobs are outstanding, NPUMM_STATUS_TOO_BIG,
+ * NPUMM_STATUS_VERSION for weights, a deadline or a group at a daemon that speaks 1.0, and for ordinary
+ * pointers those of npumm_alloc(): -ENOMEM, -ETIMEDOUT, -EMFILE, ... A job refused by the daemon ends through
+ * done_fn (NPUMM_STATUS_NOT_FOUND: it names no weights of this client; NPUMM_STATUS_DEADLINE: its deadline
+ * cannot be kept, or could not); so does one whose sending shows that the connection is lost, after a return
+ * of 0.
  */
 int npumm_submit(struct npumm_client *client, const struct npumm_matmul *matmul, npumm_rows_fn rows_fn,
                  npumm_done_fn done_fn, void *userdata, uint64_t *ret_job);
@@ -236,7 +297,8 @@ size_t npumm_outstanding(const struct npumm_client *client);
 
 /*
  * Submits and waits, without a time limit, and on after signals: where a wait must be interruptible, use
- * npumm_submit() and npumm_dispatch(). Callbacks of other jobs run meanwhile.
+ * npumm_submit() and npumm_dispatch(). Callbacks of other jobs run meanwhile. A job that ends a group may be
+ * submitted so; NPUMM_MATMUL_MORE is NPUMM_STATUS_INVALID, as it would wait for ever.
  */
 int npumm_matmul(struct npumm_client *client, const struct npumm_matmul *matmul);
 
@@ -264,6 +326,14 @@ int npumm_ping(struct npumm_client *client, uint64_t *ret_ns);
 
 /* The daemon's state as one JSON object (keys: npumm-client(1)). The caller frees it with free(). */
 int npumm_daemon_status(struct npumm_client *client, char **ret_json);
+
+/*
+ * Changes a setting of the running daemon until it ends; npumm-client(1) lists them. `key` has 1 to 32 and
+ * `value` 0 to 64 printable ASCII characters. Since 1.1. Errors: NPUMM_STATUS_DENIED (only root and the
+ * daemon's own user may), NPUMM_STATUS_INVALID (no such setting, or no such value),
+ * NPUMM_STATUS_VERSION, -ETIMEDOUT after 10 s.
+ */
+int npumm_set(struct npumm_client *client, const char *key, const char *value);
 
 #ifdef __cplusplus
 }

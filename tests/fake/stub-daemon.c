@@ -219,7 +219,10 @@ bool stub_welcome(struct stub_daemon *stub)
         const struct reply welcome = {
                 .type = FRAME_WELCOME,
                 .id = 1,
-                .welcome = {.daemon_version = "9.9", .backend = "stub", .limits = stub->options.limits},
+                .welcome = {.version_minor = stub->options.speaks_1_0 ? 0 : FRAME_VERSION_MINOR,
+                            .daemon_version = "9.9",
+                            .backend = "stub",
+                            .limits = stub->options.limits},
         };
 
         if (!stub_take(stub))
@@ -229,7 +232,7 @@ bool stub_welcome(struct stub_daemon *stub)
         return true;
 }
 
-static void arena_make(struct stub_daemon *stub)
+void stub_make_arena(struct stub_daemon *stub)
 {
         const uint64_t id = stub->frame.header.request_id;
         uint64_t size_bytes;
@@ -280,13 +283,22 @@ static void matmul_end(struct stub_daemon *stub)
         free(zeros);
 }
 
+static void weights_load(struct stub_daemon *stub)
+{
+        const struct reply_weights_loaded loaded = {.weights = STUB_WEIGHTS + ++stub->n_loads};
+
+        stub_say(stub, &(struct reply){.type = FRAME_WEIGHTS_LOADED,
+                                       .id = stub->frame.header.request_id,
+                                       .weights_loaded = loaded});
+}
+
 static void frame_answer(struct stub_daemon *stub)
 {
         const uint64_t id = stub->frame.header.request_id;
 
         switch (stub->frame.header.type) {
         case FRAME_ARENA_CREATE:
-                arena_make(stub);
+                stub_make_arena(stub);
                 break;
         case FRAME_ARENA_RELEASE:
                 arena_release(stub);
@@ -299,6 +311,17 @@ static void frame_answer(struct stub_daemon *stub)
                 break;
         case FRAME_PING:
                 stub_say(stub, &(struct reply){.type = FRAME_PONG, .id = id});
+                break;
+        case FRAME_WEIGHTS_LOAD:
+                weights_load(stub);
+                break;
+        case FRAME_WEIGHTS_RELEASE:
+                stub->n_loads_released++;
+                stub_say(stub, &(struct reply){.type = FRAME_WEIGHTS_RELEASED, .id = id});
+                break;
+        case FRAME_SET:
+                stub->n_sets++;
+                stub_say(stub, &(struct reply){.type = FRAME_SET_DONE, .id = id});
                 break;
         default:
                 assert(false); /* only the test can know what to say to it */

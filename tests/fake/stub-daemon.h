@@ -24,6 +24,7 @@
 #include "proto/message.h"
 
 #define STUB_ARENAS_MAX 1000 /* arenas that stub_serve() makes, in all */
+#define STUB_WEIGHTS    (UINT64_C(0xfedcba98) << 32)
 
 struct stub_daemon;
 
@@ -40,6 +41,7 @@ struct stub_options {
         struct limits limits;     /* of WELCOME; all 0: some that are never in the way */
         uint64_t arena_bytes_max; /* of all arenas together, for stub_serve(); 0: no limit */
         size_t drip_bytes;        /* of one send, so that the client gets frames in pieces; 0: all at once */
+        bool speaks_1_0;          /* as a daemon of the first version; else what this tree speaks */
 };
 
 /* The frame taken last; valid until the next is taken. */
@@ -54,7 +56,7 @@ struct stub_daemon {
         char socket_path[64];
         struct stub_frame frame;
         /* What stub_serve() has seen and done. */
-        unsigned n_matmuls, n_arenas, n_released;
+        unsigned n_matmuls, n_arenas, n_released, n_loads, n_loads_released, n_sets;
         uint64_t arena_bytes;                           /* of all arenas that are not released */
         uint64_t arena_size_bytes[STUB_ARENAS_MAX + 1]; /* by number, from 1 on; also of those released */
         /* Its own affair. */
@@ -111,13 +113,16 @@ void stub_say_header(struct stub_daemon *stub, const struct frame_header *header
 bool stub_welcome(struct stub_daemon *stub);
 
 /*
- * What follows the welcome at a good daemon without a device: it makes and releases arenas, answers PING,
- * ends a cancelled job as CANCELLED and any other at once as done, with a product of zeros; until the client
- * hangs up.
+ * What follows the welcome at a good daemon without a device: it makes and releases arenas, loads and releases
+ * weights (the n-th are STUB_WEIGHTS + n), answers PING and SET, ends a cancelled job as CANCELLED and any
+ * other at once as done, with a product of zeros; until the client hangs up.
  */
 void stub_serve(struct stub_daemon *stub);
 
-/* The two together. */
+/* The answer to ARENA_CREATE that was taken. */
+void stub_make_arena(struct stub_daemon *stub);
+
+/* Welcome and service together. */
 void stub_obey(struct stub_daemon *stub);
 
 /* Anonymous memory with these seals (F_SEAL_*), as arenas are made of. The caller closes it. */

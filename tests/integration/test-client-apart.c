@@ -18,6 +18,8 @@
 static void expect_not_ours(const struct task *task)
 {
         struct npumm_client *client = task->client;
+        const struct npumm_weights_spec spec = {.size = sizeof spec, .k = 1, .n = 1, .b = task->b};
+        uint64_t weights;
         void *memory;
         char *json;
         const struct {
@@ -31,6 +33,9 @@ static void expect_not_ours(const struct task *task)
                 {"npumm_alloc", npumm_alloc(client, 1, &memory)},
                 {"npumm_ping", npumm_ping(client, NULL)},
                 {"npumm_daemon_status", npumm_daemon_status(client, &json)},
+                {"npumm_weights_load", npumm_weights_load(client, &spec, &weights)},
+                {"npumm_weights_release", npumm_weights_release(client, 1)},
+                {"npumm_set", npumm_set(client, "policy", "hold")},
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(calls); i++)

@@ -62,6 +62,8 @@ static void expect_not_connected(const struct scene *scene)
 {
         struct npumm_client *client = scene->client;
         const struct npumm_matmul *matmul = &scene->tasks[0].matmul;
+        const struct npumm_weights_spec spec = {.size = sizeof spec, .k = 1, .n = 1, .b = scene->tasks[0].b};
+        uint64_t weights;
         void *memory;
         char *json;
         const struct {
@@ -75,6 +77,9 @@ static void expect_not_connected(const struct scene *scene)
                 {"npumm_alloc", npumm_alloc(client, 1, &memory)},
                 {"npumm_ping", npumm_ping(client, NULL)},
                 {"npumm_daemon_status", npumm_daemon_status(client, &json)},
+                {"npumm_weights_load", npumm_weights_load(client, &spec, &weights)},
+                {"npumm_weights_release", npumm_weights_release(client, 1)},
+                {"npumm_set", npumm_set(client, "policy", "hold")},
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(calls); i++)

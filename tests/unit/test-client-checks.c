@@ -11,6 +11,9 @@
 #define JOBS_MAX     2u
 #define INLINE_MAX   1000u
 
+/* Where struct npumm_matmul ended before there were weights. */
+#define FIRST_VERSION_BYTES offsetof(struct npumm_matmul, weights)
+
 /* What a bad matmul is made from: a good one, with C at memory + 1024. */
 struct ground {
         struct npumm_matmul good;
@@ -38,6 +41,13 @@ struct ground {
         X(c_null,              m->c = NULL,                                     "c is NULL") \
         X(c_not_aligned,       m->c = ground->memory + 1025,                    "c is 0x") \
         X(unknown_flag,        m->flags = 1 << 5,                               "flags are 0x20") \
+        X(b_and_weights,       m->weights = 7,                                  "both b and weights are given") \
+        X(ldb_and_weights,     m->weights = 7; m->b = NULL; m->ldb = 2,         "both b and weights are given") \
+        X(transposed_weights,  m->weights = 7; m->b = NULL; \
+                               m->flags = NPUMM_MATMUL_B_TRANSPOSED,            "b_transposed belongs to an operand") \
+        X(unknown_class,       m->job_class = (enum npumm_class)3,              "class 3 is unknown") \
+        X(deadline_too_long,   m->deadline_us = UINT64_C(3600000001),           "deadline_us is 3600000001") \
+        X(reserved,            m->reserved = 1,                                 "reserved is 0x1") \
         X(unknown_output,      m->output = (enum npumm_output)9,                "output form 9 is unknown") \
         X(shift_of_int32,      m->shift = 3,                                    "output form int8 alone") \
         X(shift_too_large,     m->output = NPUMM_OUTPUT_INT8; m->shift = 32,    "shift is 32") \
@@ -54,7 +64,7 @@ struct ground {
         X(a_behind_the_piece,  m->a = ground->arena + ARENA_BYTES,              "npumm_alloc() gave out") \
         X(a_wraps_around,      m->a = (int8_t *)UINTPTR_MAX,                    "A: 4 rows") \
         X(size_too_small,      m->size = 8,                                     "its size is 8") \
-        X(size_lacks_a_byte,   m->size = sizeof *m - 1,                         "its size is") \
+        X(size_lacks_a_byte,   m->size = FIRST_VERSION_BYTES - 1,               "its size is") \
         X(size_never_set,      m->size = 1 << 30,                               "its size is 1073741824")
 
 #define X(name, change, words)                                                                               \
@@ -157,6 +167,19 @@ START_TEST(test_newer_struct)
 }
 END_TEST
 
+/* A program that was built for the first version: what lies behind its struct is not looked at. */
+START_TEST(test_older_struct)
+{
+        struct npumm_matmul matmul = ground.good;
+
+        memset((uint8_t *)&matmul + FIRST_VERSION_BYTES, 0xee, sizeof matmul - FIRST_VERSION_BYTES);
+        ck_assert_int_eq(submit(&matmul), NPUMM_STATUS_INVALID);
+        matmul.size = FIRST_VERSION_BYTES;
+        ck_assert_int_eq(submit(&matmul), 0);
+        ck_assert_uint_eq(n_sent(), 1);
+}
+END_TEST
+
 START_TEST(test_inline_over_limit)
 {
         struct npumm_matmul matmul = ground.good;
@@ -169,6 +192,32 @@ START_TEST(test_inline_over_limit)
         ck_assert_uint_eq(n_sent(), 0);
         matmul.flags = 0;
         ck_assert_int_eq(submit(&matmul), 0);
+}
+END_TEST
+
+/* Else it would wait for ever: nothing is queued before the last job, and that would not be taken. */
+START_TEST(test_group_over_limit)
+{
+        struct npumm_matmul matmul = ground.good;
+
+        matmul.flags = NPUMM_MATMUL_MORE;
+        for (unsigned i = 0; i < JOBS_MAX - 1; i++)
+                ck_assert_int_eq(submit(&matmul), 0);
+        ck_assert_int_eq(submit(&matmul), NPUMM_STATUS_BUSY);
+        expect_words(npumm_text(visit.client), "a group of more than 2 jobs");
+        ck_assert_int_eq(submit(&ground.good), 0);
+        ck_assert_uint_eq(n_sent(), JOBS_MAX);
+}
+END_TEST
+
+START_TEST(test_group_in_a_blocking_call)
+{
+        struct npumm_matmul matmul = ground.good;
+
+        matmul.flags = NPUMM_MATMUL_MORE;
+        ck_assert_int_eq(npumm_matmul(visit.client, &matmul), NPUMM_STATUS_INVALID);
+        expect_words(npumm_text(visit.client), "wait for ever");
+        ck_assert_uint_eq(n_sent(), 0);
 }
 END_TEST
 
@@ -191,7 +240,10 @@ int main(void)
         tcase_add_checked_fixture(tcase, setup, teardown);
         tcase_add_loop_test(tcase, test_bad_matmul, 0, ARRAY_SIZE(bad));
         tcase_add_test(tcase, test_newer_struct);
+        tcase_add_test(tcase, test_older_struct);
         tcase_add_test(tcase, test_inline_over_limit);
+        tcase_add_test(tcase, test_group_over_limit);
+        tcase_add_test(tcase, test_group_in_a_blocking_call);
         tcase_add_test(tcase, test_jobs_over_limit);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);

@@ -39,6 +39,8 @@ static void say_bye_in_mid_upload(struct stub_daemon *stub)
 
 static void expect_not_connected(const struct visit *visit, const struct npumm_matmul *matmul)
 {
+        const struct npumm_weights_spec spec = {.size = sizeof spec, .k = 1, .n = 1, .b = matmul->b};
+        uint64_t weights;
         void *memory;
         char *json;
 
@@ -49,6 +51,9 @@ static void expect_not_connected(const struct visit *visit, const struct npumm_m
         ck_assert_int_eq(npumm_ping(visit->client, NULL), -ENOTCONN);
         ck_assert_int_eq(npumm_daemon_status(visit->client, &json), -ENOTCONN);
         ck_assert_int_eq(npumm_cancel(visit->client, 2), -ENOTCONN);
+        ck_assert_int_eq(npumm_weights_load(visit->client, &spec, &weights), -ENOTCONN);
+        ck_assert_int_eq(npumm_weights_release(visit->client, 1), -ENOTCONN);
+        ck_assert_int_eq(npumm_set(visit->client, "policy", "hold"), -ENOTCONN);
         expect_words(npumm_text(visit->client), "not connected");
 }
 
@@ -230,14 +235,18 @@ static bool ignore_jobs(struct stub_daemon *stub)
 static bool is_left_alone(struct npumm_client *client, const struct npumm_matmul *matmul, uint64_t job,
                           void *memory)
 {
+        const struct npumm_weights_spec spec = {.size = sizeof spec, .k = 1, .n = 1, .b = matmul->b};
+        uint64_t weights;
         void *more;
         char *json;
-        const bool is_left = npumm_dispatch(client, 0) == -EPERM && npumm_ping(client, NULL) == -EPERM &&
-                             npumm_daemon_status(client, &json) == -EPERM &&
-                             npumm_alloc(client, 1, &more) == -EPERM &&
-                             npumm_submit(client, matmul, NULL, NULL, NULL, NULL) == -EPERM &&
-                             npumm_matmul(client, matmul) == -EPERM && npumm_cancel(client, job) == -EPERM &&
-                             npumm_fd(client) == -1 && npumm_outstanding(client) == 0;
+        const bool is_left =
+                npumm_dispatch(client, 0) == -EPERM && npumm_ping(client, NULL) == -EPERM &&
+                npumm_weights_load(client, &spec, &weights) == -EPERM &&
+                npumm_weights_release(client, 1) == -EPERM && npumm_set(client, "policy", "hold") == -EPERM &&
+                npumm_daemon_status(client, &json) == -EPERM && npumm_alloc(client, 1, &more) == -EPERM &&
+                npumm_submit(client, matmul, NULL, NULL, NULL, NULL) == -EPERM &&
+                npumm_matmul(client, matmul) == -EPERM && npumm_cancel(client, job) == -EPERM &&
+                npumm_fd(client) == -1 && npumm_outstanding(client) == 0;
 
         npumm_free(client, memory);
         npumm_close(client);

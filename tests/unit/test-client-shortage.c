@@ -5,6 +5,7 @@
  *
  * The library is linked as npumm-objects-on-fakes: see tests/fake/libc.h.
  */
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "tests/fake/libc.h"
@@ -22,7 +23,10 @@ static void welcome_at_length(struct stub_daemon *stub)
         const struct reply welcome = {
                 .type = FRAME_WELCOME,
                 .id = 1,
-                .welcome = {.daemon_version = name, .backend = name, .limits = stub->options.limits},
+                .welcome = {.version_minor = FRAME_VERSION_MINOR,
+                            .daemon_version = name,
+                            .backend = name,
+                            .limits = stub->options.limits},
         };
 
         memset(name, 'x', sizeof name - 1);
@@ -59,6 +63,8 @@ static void count_done(struct npumm_client *client, uint64_t job, int result, vo
 static bool do_some_of_everything(struct npumm_client *client)
 {
         struct small_job staged, inlined;
+        struct npumm_weights_spec spec = {.size = sizeof spec, .k = SMALL_K, .n = SMALL_N, .b = staged.b};
+        uint64_t weights = 0;
         void *first = NULL, *second = NULL;
         unsigned n_submitted = 0, n_done = 0;
         char *json = NULL;
@@ -70,6 +76,12 @@ static bool do_some_of_everything(struct npumm_client *client)
         n_submitted += npumm_submit(client, &staged.matmul, NULL, count_done, &n_done, NULL) == 0;
         n_submitted += npumm_submit(client, &inlined.matmul, NULL, count_done, &n_done, NULL) == 0;
         is_good &= npumm_ping(client, NULL) == 0;
+        for (unsigned i = 0; i < 2; i++) {
+                spec.flags = i == 0 ? 0 : NPUMM_WEIGHTS_INLINE;
+                is_good &= npumm_weights_load(client, &spec, &weights) == 0;
+        }
+        is_good &= weights != 0 && npumm_weights_release(client, weights) == 0;
+        is_good &= npumm_set(client, "policy", "hold") == 0;
         is_good &= npumm_alloc(client, 30 << 20, &second) == 0;
         npumm_free(client, first);
         npumm_free(client, second);
@@ -151,6 +163,90 @@ static void answer_late(struct stub_daemon *stub)
         }
 }
 
+#define LATE_WEIGHTS 4711u
+
+/* Answers WEIGHTS_LOAD only when the client has given it up. */
+static void load_late(struct stub_daemon *stub)
+{
+        struct reply loaded = {.type = FRAME_WEIGHTS_LOADED, .weights_loaded.weights = LATE_WEIGHTS};
+
+        if (!stub_welcome(stub))
+                return;
+        do {
+                if (!stub_take_head(stub))
+                        return;
+                if (stub->frame.header.type == FRAME_ARENA_CREATE)
+                        stub_make_arena(stub);
+        } while (stub->frame.header.type != FRAME_WEIGHTS_LOAD);
+        loaded.id = stub->frame.header.request_id;
+        stub_await_go(stub);
+        for (uint64_t left = stub->frame.header.payload_bytes, n; left > 0; left -= n) {
+                uint8_t bytes[65536];
+
+                n = MIN(left, sizeof bytes);
+                if (!stub_take_payload(stub, bytes, n))
+                        return;
+        }
+        stub_say(stub, &loaded);
+        stub_serve(stub);
+}
+
+static bool expect_late_weights(struct stub_daemon *stub)
+{
+        assert(stub->frame.header.type != FRAME_WEIGHTS_RELEASE ||
+               stub->frame.request.weights_release.weights == LATE_WEIGHTS);
+        return false;
+}
+
+#define LATE_BYTES ((size_t)8 << 20) /* more than a socket takes at once */
+
+static void *page_of_ones(void)
+{
+        void *memory = mmap(NULL, LATE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        ck_assert(memory != MAP_FAILED);
+        return memset(memory, 1, LATE_BYTES);
+}
+
+/*
+ * Weights that come when nobody wants them any more are released at once, and b may be unmapped before they
+ * come: staged, and inline with most of it still to be sent.
+ */
+START_TEST(test_late_weights)
+{
+        struct visit visit =
+                visit_begin(&(struct stub_options){.script = load_late, .frame_fn = expect_late_weights});
+        int8_t *b = page_of_ones();
+        const struct npumm_weights_spec spec = {.size = sizeof spec,
+                                                .k = LATE_BYTES / 1024,
+                                                .n = 1024,
+                                                .b = b,
+                                                .flags = _i == 0 ? 0 : NPUMM_WEIGHTS_INLINE};
+        uint64_t weights = 0;
+        void *memory;
+
+        if (_i == 0) { /* an arena for staging, which could not be waited for when time flies */
+                ck_assert_int_eq(npumm_alloc(visit.client, 1, &memory), 0);
+                npumm_free(visit.client, memory);
+        }
+        fake_libc_let_time_fly(true);
+        ck_assert_int_eq(npumm_weights_load(visit.client, &spec, &weights), -ETIMEDOUT);
+        expect_words(npumm_text(visit.client), "did not answer within 60000 ms");
+        fake_libc_let_time_fly(false);
+        ck_assert_uint_eq(weights, 0);
+        ck_assert_int_eq(munmap(b, LATE_BYTES), 0);
+        stub_await_rest(visit.stub);
+        stub_go(visit.stub);
+        ck_assert_msg(npumm_ping(visit.client, NULL) == 0, "%s", npumm_text(visit.client));
+        ck_assert_int_eq(npumm_ping(visit.client, NULL), 0); /* the release may be behind the first one */
+        ck_assert_uint_eq(visit.stub->n_loads_released, 1);
+        /* What was staged is free again: no second arena is asked for. */
+        ck_assert_int_eq(npumm_alloc(visit.client, 12 << 20, &memory), 0);
+        ck_assert_uint_eq(visit.stub->n_arenas, 1);
+        visit_end(&visit);
+}
+END_TEST
+
 static void close_in_child(struct npumm_client *client)
 {
         int status;
@@ -197,6 +293,7 @@ int main(void)
 
         tcase_add_test(tcase, test_each_allocation_fails);
         tcase_add_loop_test(tcase, test_late_answers, 0, 2);
+        tcase_add_loop_test(tcase, test_late_weights, 0, 2);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);
 }
