@@ -35,14 +35,11 @@ struct run {
 
 /* ---- options ---- */
 
-static const struct {
-        const char *name;
-        enum npy_elem elem;
-} outputs[] = {
-        [NPUMM_OUTPUT_INT32] = {"int32", NPY_ELEM_INT32},
-        [NPUMM_OUTPUT_INT8] = {"int8", NPY_ELEM_INT8},
-        [NPUMM_OUTPUT_FLOAT32] = {"float32", NPY_ELEM_FLOAT32},
-        [NPUMM_OUTPUT_TILE16_SHIFT7] = {"tile16-shift7", NPY_ELEM_INT8},
+static const enum npy_elem output_elems[] = {
+        [NPUMM_OUTPUT_INT32] = NPY_ELEM_INT32,
+        [NPUMM_OUTPUT_INT8] = NPY_ELEM_INT8,
+        [NPUMM_OUTPUT_FLOAT32] = NPY_ELEM_FLOAT32,
+        [NPUMM_OUTPUT_TILE16_SHIFT7] = NPY_ELEM_INT8,
 };
 
 enum {
@@ -55,6 +52,8 @@ enum {
         KEY_BIAS,
         KEY_TRANSPOSED_B,
         KEY_INLINE,
+        KEY_CLASS,
+        KEY_DEADLINE_US,
 };
 
 static const struct argp_option options[] = {
@@ -68,33 +67,11 @@ static const struct argp_option options[] = {
         {"bias", KEY_BIAS, "F.npy", 0, "float32: one summand for each column", 0},
         {"transposed-b", KEY_TRANSPOSED_B, NULL, 0, "B.npy holds B transposed, N x K", 0},
         {"inline", KEY_INLINE, NULL, 0, "Send the matrices through the socket, not through shared memory", 0},
+        {"class", KEY_CLASS, "CLASS", 0, "Class of the job: normal, interactive or bulk (default normal)", 0},
+        {"deadline-us", KEY_DEADLINE_US, "N", 0,
+         "Fail if it takes more microseconds, 0 for no limit (default 0)", 0},
         {0},
 };
-
-static error_t parse_output(const char *arg, struct argp_state *state, struct run *run)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(outputs); i++) {
-                if (strcmp(arg, outputs[i].name) == 0) {
-                        run->job.output = (enum npumm_output)i;
-                        return 0;
-                }
-        }
-        argp_error(state, "--output=%s is unknown; give int32, int8, float32 or tile16-shift7", arg);
-        return EINVAL;
-}
-
-static error_t parse_shift(const char *arg, struct argp_state *state, struct run *run)
-{
-        size_t n = strspn(arg, "0123456789");
-        unsigned long shift = strtoul(arg, NULL, 10);
-
-        if (n == 0 || arg[n] != '\0' || shift > 31) {
-                argp_error(state, "--shift=%s is out of range; give a number from 0 to 31", arg);
-                return EINVAL;
-        }
-        run->job.shift = (uint32_t)shift;
-        return 0;
-}
 
 static error_t parse_rounding(const char *arg, struct argp_state *state, struct run *run)
 {
@@ -143,6 +120,7 @@ static error_t check_options(struct argp_state *state, const struct run *run)
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
         struct run *run = state->input;
+        uint64_t number;
 
         switch (key) {
         case ARGP_KEY_INIT:
@@ -151,9 +129,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         case KEY_PRODUCT:
                 return parse_product(arg, state, run);
         case KEY_OUTPUT:
-                return parse_output(arg, state, run);
+                return cli_parse_output(arg, state, &run->job.output);
         case KEY_SHIFT:
-                return parse_shift(arg, state, run);
+                if (cli_parse_number("shift", arg, state, 0, 31, &number) != 0)
+                        return EINVAL;
+                run->job.shift = (uint32_t)number;
+                return 0;
         case KEY_ROUNDING:
                 return parse_rounding(arg, state, run);
         case KEY_ROW_SCALE:
@@ -171,6 +152,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         case KEY_INLINE:
                 run->job.flags |= NPUMM_MATMUL_INLINE;
                 return 0;
+        case KEY_CLASS:
+                return cli_parse_class(arg, state, &run->job.job_class);
+        case KEY_DEADLINE_US:
+                return cli_parse_number("deadline-us", arg, state, 0, CLI_DEADLINE_US_MAX,
+                                        &run->job.deadline_us);
         case ARGP_KEY_ARG:
                 if (run->n_matrices == 2)
                         return ARGP_ERR_UNKNOWN;
@@ -267,7 +253,7 @@ static enum cli_exit agree_on_shape(struct run *run)
 /* M and N are at most DIM_MAX, so their product times an element's size cannot overflow. */
 static uint64_t product_bytes(const struct run *run)
 {
-        return run->job.m * run->job.n * npy_elem_bytes(outputs[run->job.output].elem);
+        return run->job.m * run->job.n * npy_elem_bytes(output_elems[run->job.output]);
 }
 
 /* Where the library would speak of its own interface, we speak of ours: here and in fail_matmul. */
@@ -362,7 +348,7 @@ static enum cli_exit run_job(struct run *run)
                 r = cli_connect(&run->common, &run->client);
         if (r == CLI_DONE)
                 r = multiply(run);
-        if (r == CLI_DONE && npy_write(run->product_path, outputs[run->job.output].elem, run->job.m,
+        if (r == CLI_DONE && npy_write(run->product_path, output_elems[run->job.output], run->job.m,
                                        run->job.n, run->job.c, text) != 0)
                 r = cli_fail(CLI_FAILED, "%s %s", run->product_path, text);
         return r;

@@ -11,6 +11,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -129,12 +130,74 @@ static const struct argp_option common_options[] = {
 static const struct argp common_argp = {.options = common_options, .parser = parse_common};
 const struct argp_child cli_common_children[] = {{&common_argp, 0, "Common options:", 1}, {0}};
 
+/* ---- values of options ---- */
+
+error_t cli_parse_number(const char *option, const char *arg, struct argp_state *state, uint64_t least,
+                         uint64_t most, uint64_t *ret_number)
+{
+        const size_t n_digits = strspn(arg, "0123456789");
+        uint64_t number;
+
+        errno = 0;
+        number = strtoull(arg, NULL, 10);
+        if (n_digits == 0 || arg[n_digits] != '\0' || errno != 0 || number < least || number > most) {
+                argp_error(state, "--%s=%s is out of range; give a number from %" PRIu64 " to %" PRIu64,
+                           option, arg, least, most);
+                return EINVAL;
+        }
+        *ret_number = number;
+        return 0;
+}
+
+error_t cli_parse_name(const char *option, const char *arg, struct argp_state *state,
+                       const char *const *names, size_t n_names, const char *words, size_t *ret_index)
+{
+        for (size_t i = 0; i < n_names; i++) {
+                if (strcmp(arg, names[i]) == 0) {
+                        *ret_index = i;
+                        return 0;
+                }
+        }
+        argp_error(state, "--%s=%s is unknown; give %s", option, arg, words);
+        return EINVAL;
+}
+
+error_t cli_parse_output(const char *arg, struct argp_state *state, enum npumm_output *ret_output)
+{
+        static const char *const names[] = {
+                [NPUMM_OUTPUT_INT32] = "int32",
+                [NPUMM_OUTPUT_INT8] = "int8",
+                [NPUMM_OUTPUT_FLOAT32] = "float32",
+                [NPUMM_OUTPUT_TILE16_SHIFT7] = "tile16-shift7",
+        };
+        size_t i = NPUMM_OUTPUT_INT32;
+        const error_t r = cli_parse_name("output", arg, state, names, ARRAY_SIZE(names),
+                                         "int32, int8, float32 or tile16-shift7", &i);
+
+        *ret_output = (enum npumm_output)i;
+        return r;
+}
+
+error_t cli_parse_class(const char *arg, struct argp_state *state, enum npumm_class *ret_class)
+{
+        static const char *const names[] = {
+                [NPUMM_CLASS_NORMAL] = "normal",
+                [NPUMM_CLASS_INTERACTIVE] = "interactive",
+                [NPUMM_CLASS_BULK] = "bulk",
+        };
+        size_t i = NPUMM_CLASS_NORMAL;
+        const error_t r = cli_parse_name("class", arg, state, names, ARRAY_SIZE(names),
+                                         "normal, interactive or bulk", &i);
+
+        *ret_class = (enum npumm_class)i;
+        return r;
+}
+
 /* ---- subcommands ---- */
 
 static const struct cli_command commands[] = {
-        {"matmul", cli_matmul},
-        {"ping", cli_ping},
-        {"status", cli_status},
+        {"matmul", cli_matmul}, {"ping", cli_ping}, {"status", cli_status},
+        {"bench", cli_bench},   {"set", cli_set},
 };
 
 struct top {
@@ -160,10 +223,11 @@ static error_t parse_top(int key, char *arg, struct argp_state *state)
                                 top->command = &commands[i];
                 if (top->command)
                         return 0;
-                argp_error(state, "unknown command '%s'; give matmul, ping or status", top->argv[0]);
+                argp_error(state, "unknown command '%s'; give matmul, ping, status, bench or set",
+                           top->argv[0]);
                 return EINVAL;
         case ARGP_KEY_NO_ARGS:
-                argp_error(state, "no command; give matmul, ping or status");
+                argp_error(state, "no command; give matmul, ping, status, bench or set");
                 return EINVAL;
         default:
                 (void)arg;
@@ -180,6 +244,8 @@ static const struct argp top_argp = {
                "  matmul    multiply two .npy files\n"
                "  ping      go to the daemon and back\n"
                "  status    print the daemon's counters\n"
+               "  bench     give the daemon work, and report how it bears it\n"
+               "  set       change a setting of the running daemon\n"
                "\n"
                "'npumm-client COMMAND --help' lists the options of a command; npumm-client(1) explains them. "
                "Exit codes: 0 done, 1 the job or the daemon failed, 2 usage or bad input files, 3 cannot "

@@ -37,8 +37,10 @@ struct cli_command {
         enum cli_exit (*run)(struct cli_common common, int argc, char **argv);
 };
 
+enum cli_exit cli_bench(struct cli_common common, int argc, char **argv);
 enum cli_exit cli_matmul(struct cli_common common, int argc, char **argv);
 enum cli_exit cli_ping(struct cli_common common, int argc, char **argv);
+enum cli_exit cli_set(struct cli_common common, int argc, char **argv);
 enum cli_exit cli_status(struct cli_common common, int argc, char **argv);
 
 /* Writes one line for people to stdout. Whatever is not printable ASCII becomes '?', here and in cli_fail. */
@@ -49,6 +51,16 @@ enum cli_exit cli_fail(enum cli_exit code, const char *format, ...) _printf_(2, 
 
 /* argp_parse, but a usage error is one line, and returned as CLI_USAGE. --help and --version exit in here. */
 enum cli_exit cli_parse(const struct argp *argp, int argc, char **argv, void *input);
+
+#define CLI_DEADLINE_US_MAX 3600000000u /* as the library says */
+
+/* Values of options that several commands have; for argp's parsers: 0, or EINVAL with its error said. */
+error_t cli_parse_number(const char *option, const char *arg, struct argp_state *state, uint64_t least,
+                         uint64_t most, uint64_t *ret_number);
+error_t cli_parse_name(const char *option, const char *arg, struct argp_state *state,
+                       const char *const *names, size_t n_names, const char *words, size_t *ret_index);
+error_t cli_parse_output(const char *arg, struct argp_state *state, enum npumm_output *ret_output);
+error_t cli_parse_class(const char *arg, struct argp_state *state, enum npumm_class *ret_class);
 
 /* CLI_DONE or CLI_UNREACHABLE, with its line written. The caller ends the client with npumm_close(). */
 enum cli_exit cli_connect(const struct cli_common *common, struct npumm_client **ret_client);

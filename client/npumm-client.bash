@@ -21,7 +21,10 @@ _npumm_client_value()
         --output) _npumm_client_words "int32 int8 float32 tile16-shift7" "$2" ;;
         --rounding) _npumm_client_words "floor nearest-even" "$2" ;;
         --shift) _npumm_client_words "$(echo {0..31})" "$2" ;;
-        --socket) _npumm_client_files "" "$2" ;;
+        --class) _npumm_client_words "normal interactive bulk" "$2" ;;
+        --scenario) _npumm_client_words "single multi server offline" "$2" ;;
+        --verify) _npumm_client_words "all sample none" "$2" ;;
+        --socket | --workload) _npumm_client_files "" "$2" ;;
         *) _npumm_client_files .npy "$2" ;;
         esac
 }
@@ -33,7 +36,7 @@ _npumm_client()
 
         for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
                 case $word in
-                matmul | ping | status)
+                matmul | ping | status | bench | set)
                         command=$word
                         break
                         ;;
@@ -47,8 +50,12 @@ _npumm_client()
                 option=${COMP_WORDS[COMP_CWORD - 2]}
         fi
         case $option in
-        --output | --rounding | --shift | --socket | --row-scale | --col-scale | --bias | -o)
+        --output | --rounding | --shift | --class | --scenario | --verify | --socket | --workload | --row-scale | \
+                --col-scale | --bias | -o)
                 _npumm_client_value "$option" "$cur"
+                return
+                ;;
+        --clients | --depth | --rate | --think-us | --shape | --seconds | --warmup | --deadline-us | --seed)
                 return
                 ;;
         esac
@@ -57,14 +64,19 @@ _npumm_client()
         case $command in
         matmul)
                 options+=" -o --output= --shift= --rounding= --row-scale= --col-scale= --bias= --transposed-b --inline"
+                options+=" --class= --deadline-us="
                 ;;
         status) options+=" --json" ;;
+        bench)
+                options+=" --scenario= --clients= --depth= --rate= --think-us= --shape= --workload= --seconds= --warmup="
+                options+=" --output= --class= --deadline-us= --inline --own-b --verify= --seed= --json"
+                ;;
         esac
         if [[ $cur == -* ]]; then
                 _npumm_client_words "$options" "$cur"
                 [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
         elif [ -z "$command" ]; then
-                _npumm_client_words "matmul ping status" "$cur"
+                _npumm_client_words "matmul ping status bench set" "$cur"
         elif [ "$command" = matmul ]; then
                 _npumm_client_files .npy "$cur"
         fi

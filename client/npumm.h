@@ -328,7 +328,7 @@ int npumm_ping(struct npumm_client *client, uint64_t *ret_ns);
 int npumm_daemon_status(struct npumm_client *client, char **ret_json);
 
 /*
- * Changes a setting of the running daemon until it ends; npumm-client(1) lists them. `key` has 1 to 32 and
+ * Changes a setting of the running daemon until it ends; npumatmuld(8) lists them. `key` has 1 to 32 and
  * `value` 0 to 64 printable ASCII characters. Since 1.1. Errors: NPUMM_STATUS_DENIED (only root and the
  * daemon's own user may), NPUMM_STATUS_INVALID (no such setting, or no such value),
  * NPUMM_STATUS_VERSION, -ETIMEDOUT after 10 s.

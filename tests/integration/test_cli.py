@@ -54,6 +54,13 @@ class Cli(unittest.TestCase):
         np.testing.assert_array_equal(np.load(self.folder / "c.npy"),
                                       np.arange(12).reshape(3, 4) @ np.arange(20).reshape(4, 5))
 
+    def test_class_and_deadline(self):
+        for terms in (["--class=interactive"], ["--class=bulk", "--deadline-us=3600000000"], ["--deadline-us=0"]):
+            with self.subTest(terms=terms):
+                run = self.run_client("matmul", "a.npy", "b.npy", "-o", "terms.npy", *terms)
+                self.assertEqual((run.returncode, run.stderr), (0, ""))
+                self.product((self.folder / "terms.npy").read_bytes())
+
     def product(self, content):
         """The file `content` holds a.npy times b.npy, and nothing behind it."""
         stream = io.BytesIO(content)
@@ -133,7 +140,8 @@ class Cli(unittest.TestCase):
         self.assertRegex(run.stdout, r"(?m)^backend +cpu$")
 
     def test_versions_and_help(self):
-        for arguments in (["--version"], ["--help"], ["matmul", "--help"], ["ping", "--help"], ["status", "--help"]):
+        for arguments in (["--version"], ["--help"], ["matmul", "--help"], ["ping", "--help"], ["status", "--help"],
+                          ["bench", "--help"], ["set", "--help"]):
             with self.subTest(arguments=arguments):
                 run = self.run_client(*arguments)
                 self.assertEqual((run.returncode, run.stderr), (0, ""))
@@ -149,6 +157,10 @@ class Cli(unittest.TestCase):
                           ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--output=int8", "--shift=-1"],
                           ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--output=int8", "--shift=x"],
                           ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--output=int8", "--rounding=up"],
+                          ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--class=idle"],
+                          ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--deadline-us=3600000001"],
+                          ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--deadline-us="],
+                          ["set"], ["set", "policy"], ["set", "=hold"], ["set", "policy=hold", "more=less"],
                           ["matmul", "a.npy", "b.npy", "-o", ""], ["matmul", "a.npy", "b.npy", "-o", "nodir/"]):
             with self.subTest(arguments=arguments):
                 self.refused(2, *arguments)
@@ -221,12 +233,17 @@ class Cli(unittest.TestCase):
     # -- no connection: 3 --
 
     def test_no_daemon(self):
-        for arguments in (["ping"], ["status"], ["matmul", "a.npy", "b.npy", "-o", "never.npy"]):
+        for arguments in (["ping"], ["status"], ["set", "policy=hold"],
+                          ["matmul", "a.npy", "b.npy", "-o", "never.npy"]):
             with self.subTest(arguments=arguments):
                 self.refused(3, *arguments, socket=self.folder / "nowhere.sock", says=["nowhere.sock"])
         self.assertFalse((self.folder / "never.npy").exists())
 
     # -- the job or the daemon failed: 1 --
+
+    def test_set_what_there_is_not(self):
+        self.refused(1, "set", "no-such-setting=5")
+        self.refused(1, "set", f"{'k' * 33}=5", says=["33 characters"])
 
     def test_over_a_limit(self):
         with harness.Daemon({"bytes-per-uid": "4K"}) as small:

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+"""npumm-client bench against a real daemon: every scenario, what its report says, and how a run can end.
+
+No speed is asserted: only what must hold on any machine, however busy.
+"""
+import json
+import os
+import pathlib
+import pty
+import signal
+import subprocess
+import tempfile
+import unittest
+
+import harness
+
+CLIENT = os.path.abspath(os.environ["NPUMM_CLIENT"])
+KEYS = {"scenario", "clients", "depth", "seconds", "jobs", "refused", "expired", "failed", "jobs_per_s", "gops", "p50_us",
+        "p90_us", "p99_us", "p999_us", "jobs_per_submission", "rows_stacked", "padding_share", "backend", "device"}
+SCENARIOS = {"single": [], "multi": ["--depth=4"], "server": ["--rate=200"], "offline": ["--depth=4"]}
+SECONDS = 1.5 if harness.SLOW else 0.3
+
+
+class Bench(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = harness.Daemon({"log-level": "info"})
+        cls.daemon.__enter__()
+        cls.temporary = tempfile.TemporaryDirectory(prefix="npumm-bench-")
+        cls.folder = pathlib.Path(cls.temporary.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+        cls.daemon.__exit__(None, None, None)
+
+    def command(self, *arguments, socket=None, shape="20,30,40", own_b=True):
+        return [CLIENT, f"--socket={socket or self.daemon.path}", "bench", *(["--own-b"] if own_b else []),
+                *([f"--shape={shape}"] if shape else []), "--warmup=0.05", f"--seconds={SECONDS}", *map(str, arguments)]
+
+    def run_bench(self, *arguments, **how):
+        return subprocess.run(self.command(*arguments, **how), cwd=self.folder, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)
+
+    def start_bench(self, *arguments, **how):
+        return subprocess.Popen(self.command(*arguments, **how), cwd=self.folder, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def report(self, *arguments, **how):
+        """A run that goes well: its figures, which agree with each other."""
+        run = self.run_bench("--json", *arguments, **how)
+        self.assertEqual((run.returncode, run.stderr), (0, ""), run)
+        figures = json.loads(run.stdout)
+        self.assertEqual(set(figures), KEYS)
+        self.assertGreater(figures["jobs"], 0)
+        self.assertEqual(figures["failed"], 0)
+        self.assertAlmostEqual(figures["jobs_per_s"], figures["jobs"] / figures["seconds"], delta=1e-3)
+        self.assertGreater(figures["gops"], 0)
+        self.assertGreater(figures["p50_us"], 0)
+        self.assertLessEqual(figures["p50_us"], figures["p90_us"])
+        self.assertLessEqual(figures["p90_us"], figures["p99_us"])
+        self.assertLessEqual(figures["p99_us"], figures["p999_us"])
+        self.assertEqual(figures["backend"], "cpu")
+        self.assertIn("kernel", figures["device"])
+        return figures
+
+    def refused(self, code, run, *says):
+        """It fails with `code` and exactly one line, which has all the words of `says`."""
+        self.assertEqual(run.returncode, code, run)
+        self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
+        self.assertTrue(run.stderr.startswith("npumm-client: "), run.stderr)
+        for words in says:
+            self.assertIn(words, run.stderr)
+
+    def clients_of(self, bench, count):
+        """The processes that it has forked, once there are `count`."""
+        path = pathlib.Path(f"/proc/{bench.pid}/task/{bench.pid}/children")
+        return harness.eventually(lambda: [int(pid) for pid in path.read_text().split()][:count] or None
+                                  if len(path.read_text().split()) >= count else None, what="clients")
+
+    def expect_gone(self, pids):
+        """They end, though nobody may be there to reap them."""
+        def is_gone(pid):
+            try:
+                return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+            except (FileNotFoundError, ProcessLookupError):
+                return True
+        harness.eventually(lambda: all(map(is_gone, pids)), what="the end of the clients")
+
+    def jobs_ok(self, daemon=None):
+        """How many jobs the daemon has done."""
+        run = subprocess.run([CLIENT, f"--socket={(daemon or self.daemon).path}", "status", "--json"],
+                             capture_output=True, text=True, check=True)
+        return json.loads(run.stdout)["jobs_ok"]
+
+    def finish(self, bench):
+        """A run that was started: as subprocess.run() would return it."""
+        out, err = bench.communicate(timeout=harness.PATIENCE)
+        return subprocess.CompletedProcess(bench.args, bench.returncode, out, err)
+
+    # -- what it measures --
+
+    def test_scenarios(self):
+        for scenario, options in SCENARIOS.items():
+            for clients in (1, 3):
+                with self.subTest(scenario=scenario, clients=clients):
+                    figures = self.report(f"--scenario={scenario}", f"--clients={clients}", *options, "--verify=all")
+                    self.assertEqual((figures["scenario"], figures["clients"]), (scenario, clients))
+                    self.assertEqual(figures["depth"], {"single": 1, "server": None}.get(scenario, 4))
+                    self.assertAlmostEqual(figures["gops"], figures["jobs_per_s"] * 2 * 20 * 30 * 40 / 1e9, delta=1e-3)
+                    self.assertGreaterEqual(figures["seconds"], SECONDS)
+
+    def test_every_form_and_way(self):
+        for form in ("int32", "int8", "float32", "tile16-shift7"):
+            for way in ([], ["--inline"]):
+                with self.subTest(form=form, way=way):
+                    self.report(f"--output={form}", *way, "--verify=all", "--class=bulk", shape="33,100,17")
+
+    def test_groups_are_whole(self):
+        """Also the last one is waited for."""
+        before = self.jobs_ok()
+        figures = self.report("--scenario=multi", "--depth=5")
+        self.assertEqual(figures["depth"], 5)
+        self.assertEqual((self.jobs_ok() - before) % 5, 0)
+
+    def test_latency_counts_from_when_a_job_was_due(self):
+        """Far over capacity jobs wait ever longer, though each is sent as soon as the daemon takes it."""
+        shape = "128,256,256"
+        alone = self.report("--scenario=single", shape=shape)
+        flooded = self.report("--scenario=server", "--rate=1000000", shape=shape)
+        self.assertGreater(flooded["p50_us"], 10 * alone["p50_us"])
+        self.assertGreater(flooded["refused"], 0)
+
+    def test_thinking(self):
+        """Pauses of a tenth of the time leave room for only so many jobs."""
+        figures = self.report("--think-us=30000", "--seconds=1")
+        self.assertLess(figures["jobs"], 100)
+
+    def test_workload(self):
+        path = self.folder / "workload"
+        path.write_text("# two shapes\n20,30,40 3\n\n40,30,20  # once\n")
+        figures = self.report(f"--workload={path}", "--verify=all", shape=None)
+        self.assertGreater(figures["jobs"], 4)
+
+    def test_same_seed_same_times(self):
+        """Random times follow from the seed alone: as many jobs are due in the same time."""
+        counts = {self.report("--scenario=server", "--rate=50", "--seconds=1", "--clients=2", f"--seed={seed}")["jobs"]
+                  for seed in (5, 5)}
+        self.assertLessEqual(max(counts) - min(counts), 3)  # one may have ended just before or behind either end
+
+    def test_for_people(self):
+        run = self.run_bench()
+        self.assertEqual((run.returncode, run.stderr), (0, ""), run)
+        self.assertRegex(run.stdout, r"(?m)^jobs +[1-9][0-9]*$")
+        self.assertRegex(run.stdout, r"(?m)^  p99\.9 +[0-9.]+ us$")
+
+    def test_progress_on_a_terminal(self):
+        """Once a second, and erased at the end; the report itself goes elsewhere."""
+        mine, theirs = pty.openpty()
+        bench = subprocess.Popen(self.command("--seconds=2.2"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=theirs, text=True)
+        os.close(theirs)
+        out, _ = bench.communicate(timeout=harness.PATIENCE)
+        shown = b""
+        try:
+            while piece := os.read(mine, 4096):
+                shown += piece
+        except OSError:  # how a terminal says that nobody is left
+            pass
+        os.close(mine)
+        self.assertEqual(bench.returncode, 0)
+        self.assertIn("jobs", out)
+        self.assertIn(b"jobs/s", shown)
+        self.assertTrue(shown.endswith(b"\r\x1b[K"), shown)
+        self.assertNotIn(b"\n", shown)
+
+    # -- how it can end --
+
+    def test_interrupt(self):
+        """SIGINT ends it early, with what was measured until then."""
+        before = self.jobs_ok()
+        bench = self.start_bench("--json", "--seconds=600", "--clients=2", "--warmup=0")
+        harness.eventually(lambda: self.jobs_ok() > before + 10, what="some jobs")
+        bench.send_signal(signal.SIGINT)
+        run = self.finish(bench)
+        self.assertEqual((run.returncode, run.stderr), (0, ""), run)
+        figures = json.loads(run.stdout)
+        self.assertGreater(figures["jobs"], 0)
+        self.assertLess(figures["seconds"], 600)
+
+    def test_interrupt_before_anything(self):
+        bench = self.start_bench("--warmup=600")
+        self.clients_of(bench, 1)
+        bench.send_signal(signal.SIGTERM)
+        self.refused(1, self.finish(bench), "interrupted before anything was measured")
+
+    def test_client_dies(self):
+        bench = self.start_bench("--seconds=600", "--clients=3")
+        clients = self.clients_of(bench, 3)
+        os.kill(clients[1], signal.SIGKILL)
+        self.refused(1, self.finish(bench), "client process 1 was killed by signal 9")
+        self.expect_gone(clients)
+
+    def test_clients_end_with_their_watcher(self):
+        bench = self.start_bench("--seconds=600", "--clients=3")
+        clients = self.clients_of(bench, 3)
+        bench.kill()
+        self.finish(bench)
+        self.expect_gone(clients)
+
+    def test_daemon_dies(self):
+        with harness.Daemon() as daemon:
+            bench = self.start_bench("--seconds=600", "--clients=3", socket=daemon.path)
+            harness.eventually(lambda: self.jobs_ok(daemon) > 10, what="some jobs")
+            daemon.process.kill()
+            daemon.judged = True
+            self.refused(1, self.finish(bench), daemon.path)
+
+    def test_no_daemon(self):
+        self.refused(3, self.run_bench("--clients=4", socket="/nonexistent/sock"), "/nonexistent/sock")
+
+    def test_over_limits(self):
+        with harness.Daemon({"connections-per-uid": 3}) as small:
+            # With or without a word: one that has not said HELLO yet may be shed for the others.
+            self.refused(3, self.run_bench("--clients=4", socket=small.path), small.path)
+        with harness.Daemon({"bytes-per-uid": "64K"}) as small:
+            self.refused(1, self.run_bench(socket=small.path, shape="300,300,300"), "bytes-per-uid")
+
+    def test_usage(self):
+        (self.folder / "bad").write_text("1,2,3\n1,2\n")
+        (self.folder / "empty").write_text("")
+        for says, arguments in {
+                "scenario": ["--scenario=double"], "1 to 1024": ["--clients=0"], "--rate": ["--scenario=server"],
+                "needs --scenario=server": ["--rate=5"], "needs --scenario=multi": ["--depth=5"],
+                "needs --scenario=single": ["--scenario=offline", "--think-us=5"], "0.001 to 1e+06": ["--seconds=0"],
+                "--seconds=x": ["--seconds=x"], "K is 0": ["--shape=1,0,3"], "blanks": ["--shape=1,2,3 4"],
+                "no shape": ["--shape=5"], "--verify=some": ["--verify=some"], "--class=x": ["--class=x"],
+                "--output=x": ["--output=x"], "--deadline-us": ["--deadline-us=3600000001"],
+                "unexpected": ["extra"]}.items():
+            with self.subTest(arguments=arguments):
+                self.refused(2, self.run_bench(*arguments), says)
+        for says, arguments in {"line 2: '1,2' is no shape": ["--workload=bad"], "has no shapes": ["--workload=empty"],
+                                "No such file": ["--workload=nowhere"], "cannot be read": ["--workload=."]}.items():
+            with self.subTest(arguments=arguments):
+                self.refused(1 if "." in arguments[0] else 2, self.run_bench(*arguments, shape=None), says)
+        self.refused(2, self.run_bench("--workload=bad"), "one of the two")
+
+
+if __name__ == "__main__":
+    harness.main()
