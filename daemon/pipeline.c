@@ -393,7 +393,7 @@ static bool is_in_time(const struct pipeline *pipeline, const struct pipeline_cl
         return fault_set(ret_fault, STATUS_DEADLINE,
                          "it would be done in %" PRIu64 " us, as things stand, and its deadline is in %" PRIu64
                          " us; allow more time, or submit later",
-                         (done_ns - now) / 1000, (job->deadline_ns - MIN(now, job->deadline_ns)) / 1000);
+                         (done_ns - now) / 1000, job->deadline_us);
 }
 
 bool pipeline_submit(struct pipeline *pipeline, struct pipeline_client *client, struct job *job,

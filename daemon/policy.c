@@ -3,9 +3,11 @@
  * policy.c - see policy.h.
  *
  * Why 0.7, three gaps, and an upper quartile: two half-cohorts of K clients need 2 fixed + K work for a round, one held
- * cohort fixed + K work + gap, so that holding pays as long as gap < fixed; the rest is margin. Three quartiles let
- * nearly every swift client in and keep the tail of latencies down, where 1.4 of them let go too early and raised it. A
- * mean would be spoilt for long by one pause.
+ * cohort fixed + K work + gap, so that holding pays as long as gap < fixed; the rest is margin. A mean would be spoilt
+ * for long by one pause. Whoever just misses a held batch waits for all of it and for the next, so letting go too early
+ * raises the tail of latencies, while waiting in vain costs little: three quartiles, where 1.4 were too few, and half of
+ * fixed at least, as a client that mostly needs a few microseconds now and then needs many more. (Measured with
+ * tests/drive: with exponential gaps of 5 us mean, two clients' p99 is 19% below natural's so, and 25% above without.)
  */
 #include "daemon/policy.h"
 
@@ -85,9 +87,11 @@ void policy_answered(struct policy *policy, struct policy_client *client, uint64
 
 void policy_idle(struct policy *policy, uint64_t fixed_ns, uint64_t now_ns)
 {
+        const uint64_t gaps_ns = HOLD_GAPS * policy->expected_gap_ns;
+
         policy->hold_until_ns = 0;
         if (policy->kind == POLICY_HOLD && policy->n_expected > 0)
-                policy->hold_until_ns = now_ns + MIN(HOLD_GAPS * policy->expected_gap_ns, fixed_ns);
+                policy->hold_until_ns = now_ns + MIN(MAX(gaps_ns, fixed_ns / 2), fixed_ns);
 }
 
 void policy_composed(struct policy *policy)
