@@ -24,6 +24,7 @@ struct bench_options {
         const char *workload_path; /* borrowed: argv */
         bool has_depth;
         bool as_json;
+        bool origin_table; /* instead of a measurement */
 };
 
 enum {
@@ -44,6 +45,7 @@ enum {
         KEY_VERIFY,
         KEY_SEED,
         KEY_JSON,
+        KEY_ORIGIN_TABLE,
 };
 
 static const struct argp_option bench_argp_options[] = {
@@ -71,6 +73,8 @@ static const struct argp_option bench_argp_options[] = {
          0},
         {"seed", KEY_SEED, "N", 0, "What contents and times are made from (default 1)", 0},
         {"json", KEY_JSON, NULL, 0, "Print the report as one JSON object", 0},
+        {"origin-table", KEY_ORIGIN_TABLE, NULL, 0,
+         "Measure nothing: print what the shapes would take of an NPU, a tile a call and batched, by models", 0},
         {0},
 };
 
@@ -196,6 +200,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         case KEY_JSON:
                 input->as_json = true;
                 return 0;
+        case KEY_ORIGIN_TABLE:
+                input->origin_table = true;
+                return 0;
         case ARGP_KEY_END:
                 return check_options(state, input);
         default:
@@ -260,6 +267,8 @@ enum cli_exit cli_bench(struct cli_common common, int argc, char **argv)
         r = cli_parse(&bench_argp, argc, argv, &options);
         if (r == CLI_DONE)
                 r = plan_complete(&options);
+        if (r == CLI_DONE && options.origin_table)
+                return bench_origin_table(&options.plan.shapes, options.as_json);
         if (r == CLI_DONE)
                 r = bench_measure(&options.common, &options.plan, &result);
         if (r != CLI_DONE)

@@ -130,6 +130,12 @@ void bench_figures_derive(const struct bench_result *result, struct bench_figure
 /* Writes them to stdout: as one JSON object, or for people. */
 enum cli_exit bench_report(const struct bench_plan *plan, const struct bench_result *result, bool as_json);
 
+/*
+ * Writes what each shape's product takes of an NPU, the original wrapper's way and batched, by models: as one JSON
+ * array, or as tables.
+ */
+enum cli_exit bench_origin_table(const struct bench_shapes *shapes, bool as_json);
+
 extern const char *const bench_scenario_names[BENCH_SCENARIO_MAX];
 
 #endif

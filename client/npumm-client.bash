@@ -69,7 +69,7 @@ _npumm_client()
         status) options+=" --json" ;;
         bench)
                 options+=" --scenario= --clients= --depth= --rate= --think-us= --shape= --workload= --seconds= --warmup="
-                options+=" --output= --class= --deadline-us= --inline --own-b --verify= --seed= --json"
+                options+=" --output= --class= --deadline-us= --inline --own-b --verify= --seed= --json --origin-table"
                 ;;
         esac
         if [[ $cur == -* ]]; then

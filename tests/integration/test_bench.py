@@ -246,5 +246,34 @@ class Bench(unittest.TestCase):
         self.refused(2, self.run_bench("--workload=bad"), "one of the two")
 
 
+
+class OriginTable(unittest.TestCase):
+    """What models say of the original's way and of ours: no daemon is needed."""
+
+    def table(self, *arguments):
+        run = subprocess.run([CLIENT, "--socket=/nowhere", "bench", "--origin-table", *arguments],
+                             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        self.assertEqual((run.returncode, run.stderr), (0, ""), run)
+        return run.stdout
+
+    def test_one_product(self):
+        (table,) = json.loads(self.table("--shape=500,512,512", "--json"))
+        self.assertTrue(table["is_model"])
+        origin, batched = table["origin"], table["batched"]
+        self.assertEqual((origin["submissions"], origin["buffer_syncs"], origin["matrix_copies"]),
+                         (32768, 65536, 262144))
+        self.assertAlmostEqual(origin["seconds"], 1082, delta=0.5)
+        self.assertAlmostEqual(table["origin_measured"]["seconds"], 15.1, delta=0.1)
+        self.assertEqual((batched["submissions"], batched["buffer_syncs"], batched["matrix_copies"]), (1, 2, 2))
+        # 108 us, and 2 x 2 macro-tiles of 8 steps of 1.78 us
+        self.assertAlmostEqual(batched["seconds"], 164.96e-6, delta=1e-9)
+
+    def test_for_people(self):
+        text = self.table("--shape=16,16,16", "--shape=500,512,512")
+        self.assertEqual(text.count("by models (not measured)"), 2)
+        for word in ("32768", "65536", "262144", "1082.1 s", "165.0 us"):
+            self.assertIn(word, text)
+
+
 if __name__ == "__main__":
     harness.main()

@@ -50,7 +50,7 @@ own_header() {
         case $file in
         client/cli.[ch] | client/cli-*.[ch] | client/npy*.[ch])
                 case $target in
-                client/npumm.h | client/cli.h | client/cli-*.h | client/npy*.h | proto/base.h) ;;
+                client/npumm.h | client/cli.h | client/cli-*.h | client/npy*.h | proto/base.h | proto/npu-model.h) ;;
                 *) fail "$where: npumm-client uses npumm.h alone, not $target" ;;
                 esac
                 ;;
