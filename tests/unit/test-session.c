@@ -118,7 +118,8 @@ static const struct {
         {0, "policy", STATUS_OK, ""},
         {STAGE_OWNER_UID, "policy", STATUS_OK, ""},
         {STAGE_UID, "policy", STATUS_DENIED, "uid 1000 may not change settings"},
-        {STAGE_UID, "colour", STATUS_DENIED, "uid 1000 may not change settings"}, /* nor learn which there are */
+        {STAGE_UID, "colour", STATUS_DENIED,
+         "uid 1000 may not change settings"}, /* nor learn which there are */
         {0, "colour", STATUS_INVALID, "\"colour\" is not a setting"},
 };
 
