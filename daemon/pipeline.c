@@ -447,9 +447,13 @@ static void drop_slices(struct pipeline *pipeline, const struct job *job)
 
 void pipeline_cancel(struct pipeline *pipeline, struct job *job)
 {
+        const bool is_ending = job->end_status != STATUS_OK;
+
         job_end_early(job, STATUS_CANCELLED, "cancelled");
-        scheduler_remove(&pipeline->scheduler, job);
         drop_slices(pipeline, job);
+        if (is_ending) /* whoever gave the reason ends it: it may be on pipeline::ended, below us on the stack */
+                return;
+        scheduler_remove(&pipeline->scheduler, job);
         job_check(pipeline, job);
         pump(pipeline);
 }
