@@ -266,12 +266,22 @@ static void accounts_settle(struct flight *flight)
         }
 }
 
+/* Whether it did all that it was composed for: else its time does not say how long that takes. */
+static bool is_whole(const struct batch *batch)
+{
+        for (size_t i = 0; i < batch->n_slices; i++)
+                if (batch->slices[i].status != STATUS_OK)
+                        return false;
+        return true;
+}
+
 static void on_batch_done(void *userdata, struct batch *batch)
 {
         struct pipeline *pipeline = userdata;
         struct flight *flight = container_of(batch, struct flight, batch);
 
-        cost_observe(&pipeline->cost, &flight->work, batch->device_ns);
+        if (is_whole(batch))
+                cost_observe(&pipeline->cost, &flight->work, batch->device_ns);
         pipeline->stats->device_busy_ns += batch->device_ns;
         accounts_settle(flight);
         for (size_t i = 0; i < batch->n_slices; i++)
