@@ -291,8 +291,8 @@ static void on_batch_done(void *userdata, struct batch *batch)
         pipeline->n_inside--;
         if (pipeline->n_inside == 0)
                 policy_idle(&pipeline->policy, fixed_ns(pipeline), now_ns(pipeline));
+        idle_check(pipeline); /* now, or with the end of the last job: not twice */
         pump(pipeline);
-        idle_check(pipeline);
 }
 
 const struct device_events pipeline_device_events = {
