@@ -139,20 +139,39 @@ void stage_request(struct stage *stage, const struct request *request)
         session_payload_done(&stage->session);
 }
 
+/* From head to end, the payload where the session says. */
+static bool request_whole(struct stage *stage, const struct request *request, const void *payload,
+                          uint64_t payload_bytes)
+{
+        uint8_t *to = NULL;
+
+        session_request(&stage->session, request, payload_bytes, &to);
+        if (to)
+                memcpy(to, payload, payload_bytes);
+        session_payload_done(&stage->session);
+        return to != NULL;
+}
+
 bool stage_matmul(struct stage *stage, uint64_t id, const struct request_matmul *matmul, const void *payload,
                   uint64_t payload_bytes)
 {
         struct request request = {.type = FRAME_MATMUL, .id = id, .matmul = *matmul};
         struct fault fault;
-        uint8_t *to = NULL;
         const bool is_sound = message_check_matmul(&request.matmul, payload_bytes, &fault);
 
         assert(is_sound);
-        session_request(&stage->session, &request, payload_bytes, &to);
-        if (to)
-                memcpy(to, payload, payload_bytes);
-        session_payload_done(&stage->session);
-        return to != NULL;
+        return request_whole(stage, &request, payload, payload_bytes);
+}
+
+bool stage_weights_load(struct stage *stage, uint64_t id, const struct request_weights_load *load,
+                        const void *payload, uint64_t payload_bytes)
+{
+        struct request request = {.type = FRAME_WEIGHTS_LOAD, .id = id, .weights_load = *load};
+        struct fault fault;
+        const bool is_sound = message_check_weights_load(&request.weights_load, payload_bytes, &fault);
+
+        assert(is_sound);
+        return request_whole(stage, &request, payload, payload_bytes);
 }
 
 struct client_arena stage_arena(struct stage *stage, uint64_t id, uint64_t size_bytes)

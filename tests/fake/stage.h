@@ -65,6 +65,10 @@ void stage_request(struct stage *stage, const struct request *request);
 bool stage_matmul(struct stage *stage, uint64_t id, const struct request_matmul *matmul, const void *payload,
                   uint64_t payload_bytes);
 
+/* The same for a WEIGHTS_LOAD; its answer comes when the stage has settled. */
+bool stage_weights_load(struct stage *stage, uint64_t id, const struct request_weights_load *load,
+                        const void *payload, uint64_t payload_bytes);
+
 /* An arena as its client sees it. */
 struct client_arena {
         uint32_t number;
