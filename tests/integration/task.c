@@ -77,6 +77,27 @@ static void scales_init(struct task *task, struct rng *rng)
         task->matmul.bias = rng_once_in(rng, 4) ? NULL : task->scales;
 }
 
+/* From where the task has its B, in the way that its other operands go. */
+static void weights_init(struct task *task)
+{
+        struct npumm_matmul *matmul = &task->matmul;
+        const struct npumm_weights_spec spec = {
+                .size = sizeof spec,
+                .k = matmul->k,
+                .n = matmul->n,
+                .b = task->b,
+                .ldb = matmul->ldb,
+                .flags = (task->spec.b_transposed ? NPUMM_WEIGHTS_B_TRANSPOSED : 0u) |
+                         (task->spec.way == TASK_INLINE ? NPUMM_WEIGHTS_INLINE : 0u),
+        };
+
+        if (npumm_weights_load(task->client, &spec, &matmul->weights) != 0)
+                die(0, "npumm_weights_load: %s", npumm_text(task->client));
+        matmul->b = NULL;
+        matmul->ldb = 0;
+        matmul->flags &= ~(uint32_t)NPUMM_MATMUL_B_TRANSPOSED;
+}
+
 void task_init(struct task *task, struct npumm_client *client, const struct task_spec *spec, struct rng *rng)
 {
         const uint64_t b_rows = spec->b_transposed ? spec->n : spec->k;
@@ -111,6 +132,8 @@ void task_init(struct task *task, struct npumm_client *client, const struct task
         rng_fill(rng, task->a, spec->m * matmul->lda);
         rng_fill(rng, task->b, b_rows * matmul->ldb);
         memset(task->c, POISON, c_bytes(task));
+        if (spec->with_weights)
+                weights_init(task);
 }
 
 void task_deinit(struct task *task)
@@ -198,9 +221,9 @@ static struct oracle_product product_of(const struct task *task)
                 .n = matmul->n,
                 .a = matmul->a,
                 .lda = matmul->lda,
-                .b = matmul->b,
-                .ldb = matmul->ldb,
-                .b_transposed = (matmul->flags & NPUMM_MATMUL_B_TRANSPOSED) != 0,
+                .b = task->b,
+                .ldb = (task->spec.b_transposed ? matmul->k : matmul->n) + task->spec.gap,
+                .b_transposed = task->spec.b_transposed,
                 .form = (enum oracle_form)matmul->output,
                 .shift = matmul->shift,
                 .nearest_even = matmul->rounding == NPUMM_ROUNDING_NEAREST_EVEN,

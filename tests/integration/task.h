@@ -26,7 +26,8 @@ struct task_spec {
         uint64_t m, k, n;
         enum npumm_output output;
         bool b_transposed;
-        uint64_t gap; /* elements between rows, of all three matrices */
+        uint64_t gap;      /* elements between rows, of all three matrices */
+        bool with_weights; /* B is loaded first; then not in a callback, where nothing can be waited for */
 };
 
 struct task;

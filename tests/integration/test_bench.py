@@ -34,9 +34,9 @@ class Bench(unittest.TestCase):
         cls.temporary.cleanup()
         cls.daemon.__exit__(None, None, None)
 
-    def command(self, *arguments, socket=None, shape="20,30,40", own_b=True):
-        return [CLIENT, f"--socket={socket or self.daemon.path}", "bench", *(["--own-b"] if own_b else []),
-                *([f"--shape={shape}"] if shape else []), "--warmup=0.05", f"--seconds={SECONDS}", *map(str, arguments)]
+    def command(self, *arguments, socket=None, shape="20,30,40"):
+        return [CLIENT, f"--socket={socket or self.daemon.path}", "bench", *([f"--shape={shape}"] if shape else []),
+                "--warmup=0.05", f"--seconds={SECONDS}", *map(str, arguments)]
 
     def run_bench(self, *arguments, **how):
         return subprocess.run(self.command(*arguments, **how), cwd=self.folder, stdin=subprocess.DEVNULL,
@@ -60,6 +60,9 @@ class Bench(unittest.TestCase):
         self.assertLessEqual(figures["p50_us"], figures["p90_us"])
         self.assertLessEqual(figures["p90_us"], figures["p99_us"])
         self.assertLessEqual(figures["p99_us"], figures["p999_us"])
+        self.assertGreaterEqual(figures["jobs_per_submission"], 1)
+        self.assertGreaterEqual(figures["rows_stacked"], 0)
+        self.assertTrue(0 <= figures["padding_share"] < 1)
         self.assertEqual(figures["backend"], "cpu")
         self.assertIn("kernel", figures["device"])
         return figures
@@ -87,11 +90,14 @@ class Bench(unittest.TestCase):
                 return True
         harness.eventually(lambda: all(map(is_gone, pids)), what="the end of the clients")
 
-    def jobs_ok(self, daemon=None):
-        """How many jobs the daemon has done."""
+    def status(self, daemon=None):
         run = subprocess.run([CLIENT, f"--socket={(daemon or self.daemon).path}", "status", "--json"],
                              capture_output=True, text=True, check=True)
-        return json.loads(run.stdout)["jobs_ok"]
+        return json.loads(run.stdout)
+
+    def jobs_ok(self, daemon=None):
+        """How many jobs the daemon has done."""
+        return self.status(daemon)["jobs_ok"]
 
     def finish(self, bench):
         """A run that was started: as subprocess.run() would return it."""
@@ -112,15 +118,17 @@ class Bench(unittest.TestCase):
 
     def test_every_form_and_way(self):
         for form in ("int32", "int8", "float32", "tile16-shift7"):
-            for way in ([], ["--inline"]):
+            for way in ([], ["--inline"], ["--own-b"], ["--inline", "--own-b"]):
                 with self.subTest(form=form, way=way):
                     self.report(f"--output={form}", *way, "--verify=all", "--class=bulk", shape="33,100,17")
 
     def test_groups_are_whole(self):
-        """Also the last one is waited for."""
+        """Also the last one is waited for. They share B, and are one stack of rows."""
         before = self.jobs_ok()
         figures = self.report("--scenario=multi", "--depth=5")
         self.assertEqual(figures["depth"], 5)
+        self.assertAlmostEqual(figures["jobs_per_submission"], 5, delta=0.5)
+        self.assertGreaterEqual(figures["rows_stacked"], 20 * figures["jobs"] * 0.5)
         self.assertEqual((self.jobs_ok() - before) % 5, 0)
 
     def test_latency_counts_from_when_a_job_was_due(self):
@@ -130,6 +138,22 @@ class Bench(unittest.TestCase):
         flooded = self.report("--scenario=server", "--rate=1000000", shape=shape)
         self.assertGreater(flooded["p50_us"], 10 * alone["p50_us"])
         self.assertGreater(flooded["refused"], 0)
+
+    def test_weights_are_shared(self):
+        """Two shapes with one B, and one with another: two matrices, however many clients."""
+        bench = self.start_bench("--seconds=600", "--clients=3", "--shape=9,30,40", "--shape=20,40,30")
+        harness.eventually(lambda: self.status()["loads"] and self.clients_of(bench, 3) and
+                           self.status()["connections"] >= 5, what="three clients, their watcher and us")
+        self.assertEqual(self.status()["weights"] - self.status()["weights_kept"], 2)
+        bench.send_signal(signal.SIGINT)
+        self.finish(bench)
+
+    def test_deadlines(self):
+        """Far over capacity most jobs come too late, which is no failure; what comes in time is counted."""
+        run = self.run_bench("--json", "--scenario=server", "--rate=100000", "--deadline-us=20000", shape="128,256,256")
+        figures = json.loads(run.stdout)
+        self.assertGreater(figures["expired"] + figures["refused"], 0)
+        self.assertEqual(figures["failed"], 0)
 
     def test_thinking(self):
         """Pauses of a tenth of the time leave room for only so many jobs."""
