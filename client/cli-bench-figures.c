@@ -66,6 +66,6 @@ void bench_figures_derive(const struct bench_result *result, struct bench_figure
                 const size_t n = strlen(ret_figures->device);
 
                 (void)snprintf(ret_figures->device + n, sizeof ret_figures->device - n,
-                               "; its times are those of a model, not of hardware");
+                               "; these are figures of a model, not of hardware");
         }
 }

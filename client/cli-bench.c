@@ -69,8 +69,8 @@ static const struct argp_option bench_argp_options[] = {
          "Deadline of each job in microseconds, 0 for none (default 0)", 0},
         {"inline", KEY_INLINE, NULL, 0, "Send matrices through the socket, not through shared memory", 0},
         {"own-b", KEY_OWN_B, NULL, 0, "Send B with each job, not once as weights", 0},
-        {"verify", KEY_VERIFY, "WHICH", 0, "Check a row of products: all, sample or none (default sample)",
-         0},
+        {"verify", KEY_VERIFY, "WHICH", OPTION_ARG_OPTIONAL,
+         "Check a row of products: all, sample or none (default sample)", 0},
         {"seed", KEY_SEED, "N", 0, "What contents and times are made from (default 1)", 0},
         {"json", KEY_JSON, NULL, 0, "Print the report as one JSON object", 0},
         {"origin-table", KEY_ORIGIN_TABLE, NULL, 0,
@@ -94,10 +94,11 @@ static error_t parse_verify(const char *arg, struct argp_state *state, struct be
 {
         static const char *const names[] = {
                 [BENCH_VERIFY_SAMPLE] = "sample", [BENCH_VERIFY_ALL] = "all", [BENCH_VERIFY_NONE] = "none"};
-        size_t i = BENCH_VERIFY_SAMPLE;
-        const error_t r =
-                cli_parse_name("verify", arg, state, names, ARRAY_SIZE(names), "all, sample or none", &i);
+        size_t i = BENCH_VERIFY_ALL; /* what --verify means by itself */
+        error_t r = 0;
 
+        if (arg)
+                r = cli_parse_name("verify", arg, state, names, ARRAY_SIZE(names), "all, sample or none", &i);
         plan->verify = (enum bench_verify)i;
         return r;
 }

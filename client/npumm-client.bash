@@ -24,6 +24,8 @@ _npumm_client_value()
         --class) _npumm_client_words "normal interactive bulk" "$2" ;;
         --scenario) _npumm_client_words "single multi server offline" "$2" ;;
         --verify) _npumm_client_words "all sample none" "$2" ;;
+        policy) _npumm_client_words "natural hold window" "$2" ;;
+        stacking) _npumm_client_words "on off" "$2" ;;
         --socket | --workload) _npumm_client_files "" "$2" ;;
         *) _npumm_client_files .npy "$2" ;;
         esac
@@ -55,6 +57,12 @@ _npumm_client()
                 _npumm_client_value "$option" "$cur"
                 return
                 ;;
+        policy | stacking)
+                if [ "$command" = set ]; then
+                        _npumm_client_value "$option" "$cur"
+                        return
+                fi
+                ;;
         --clients | --depth | --rate | --think-us | --shape | --seconds | --warmup | --deadline-us | --seed)
                 return
                 ;;
@@ -69,7 +77,7 @@ _npumm_client()
         status) options+=" --json" ;;
         bench)
                 options+=" --scenario= --clients= --depth= --rate= --think-us= --shape= --workload= --seconds= --warmup="
-                options+=" --output= --class= --deadline-us= --inline --own-b --verify= --seed= --json --origin-table"
+                options+=" --output= --class= --deadline-us= --inline --own-b --verify --seed= --json --origin-table"
                 ;;
         esac
         if [[ $cur == -* ]]; then
@@ -79,6 +87,9 @@ _npumm_client()
                 _npumm_client_words "matmul ping status bench set" "$cur"
         elif [ "$command" = matmul ]; then
                 _npumm_client_files .npy "$cur"
+        elif [ "$command" = set ] && [ "$option" = set ]; then
+                _npumm_client_words "policy= stacking= window-us=" "$cur"
+                compopt -o nospace
         fi
 }
 

@@ -328,9 +328,9 @@ int npumm_ping(struct npumm_client *client, uint64_t *ret_ns);
 int npumm_daemon_status(struct npumm_client *client, char **ret_json);
 
 /*
- * Changes a setting of the running daemon until it ends; npumatmuld(8) lists them. `key` has 1 to 32 and
- * `value` 0 to 64 printable ASCII characters. Since 1.1. Errors: NPUMM_STATUS_DENIED (only root and the
- * daemon's own user may), NPUMM_STATUS_INVALID (no such setting, or no such value),
+ * Changes a setting of the running daemon until it ends; npumatmuld.conf(5) says which can be. `key` has 1 to
+ * 32 and `value` 0 to 64 printable ASCII characters. Since 1.1. Errors: NPUMM_STATUS_DENIED (only root and the
+ * daemon's own user may), NPUMM_STATUS_INVALID (no such setting or value; the text has those that there are),
  * NPUMM_STATUS_VERSION, -ETIMEDOUT after 10 s.
  */
 int npumm_set(struct npumm_client *client, const char *key, const char *value);

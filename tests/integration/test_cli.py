@@ -241,8 +241,17 @@ class Cli(unittest.TestCase):
 
     # -- the job or the daemon failed: 1 --
 
+    def test_set(self):
+        before = json.loads(self.run_client("status", "--json").stdout)["policy"]
+        for policy in ("natural", before):
+            run = self.run_client("set", f"policy={policy}")
+            self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "", ""))
+            self.assertEqual(json.loads(self.run_client("status", "--json").stdout)["policy"], policy)
+        self.refused(1, "set", "policy=bogus", says=["bogus"])
+        self.refused(1, "set", "policy=", says=["natural"])
+
     def test_set_what_there_is_not(self):
-        self.refused(1, "set", "no-such-setting=5")
+        self.refused(1, "set", "no-such-setting=5", says=["no-such-setting"])
         self.refused(1, "set", f"{'k' * 33}=5", says=["33 characters"])
 
     def test_over_a_limit(self):

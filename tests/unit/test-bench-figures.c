@@ -89,7 +89,7 @@ START_TEST(test_model_says_so)
 {
         derive("{}", "{\"backend\": \"sim\", \"device\": \"NPU, 16 cores\"}");
         ck_assert_str_eq(figures.backend, "sim");
-        ck_assert_str_eq(figures.device, "NPU, 16 cores; its times are those of a model, not of hardware");
+        ck_assert_str_eq(figures.device, "NPU, 16 cores; these are figures of a model, not of hardware");
 }
 END_TEST
 
