@@ -247,13 +247,13 @@ START_TEST(test_hold_for_nobody_in_particular)
 }
 END_TEST
 
-/* How long: three of the longest gaps, or one fixed cost. */
+/* How long: three of the longest gaps, but half of the fixed cost at least and all of it at most. */
 START_TEST(test_hold_length)
 {
         static const struct {
                 uint64_t gaps_us[2], until_us;
-        } cases[] = {{{10, 10}, 30},  {{10, 20}, 60},  {{33, 1}, 99}, {{34, 1}, 100},
-                     {{70, 70}, 100}, {{70, 71}, 100}, {{5, 300}, 15}};
+        } cases[] = {{{10, 10}, 50}, {{16, 16}, 50},  {{10, 17}, 51},  {{10, 20}, 60},  {{33, 1}, 99},
+                     {{34, 1}, 100}, {{70, 70}, 100}, {{70, 71}, 100}, {{1, 300}, 50}};
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct policy_client *const both[] = {&clients[0], &clients[1]};
@@ -336,8 +336,8 @@ START_TEST(test_hold_ends_on_deadline)
         view = view_idle();
         view.latest_start_ns = now_ns + 7 * US;
         ck_assert_uint_eq(policy_when_ns(&policy, &view), now_ns + 7 * US);
-        view.latest_start_ns = now_ns + 31 * US; /* later than the hold lasts */
-        ck_assert_uint_eq(policy_when_ns(&policy, &view), now_ns + 30 * US);
+        view.latest_start_ns = now_ns + 51 * US; /* later than the hold lasts */
+        ck_assert_uint_eq(policy_when_ns(&policy, &view), now_ns + 50 * US);
         view.latest_start_ns = 0; /* missed already: no reason to wait */
         ck_assert_uint_le(policy_when_ns(&policy, &view), now_ns);
 }
@@ -563,7 +563,7 @@ START_TEST(test_random_course)
                 }
                 now_ns += rng_below(&rng, 20) * US;
         }
-        ck_assert_uint_gt(n_held, 500);
+        ck_assert_uint_gt(n_held, 100); /* else little has been tried */
 }
 END_TEST
 
