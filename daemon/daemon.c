@@ -18,6 +18,7 @@
 #include "daemon/listener.h"
 #include "daemon/loop-meter.h"
 #include "daemon/timer.h"
+#include "daemon/turn.h"
 #include "daemon/version.h"
 #include "daemon/weights.h"
 
@@ -44,6 +45,7 @@ struct daemon {
         struct quota quota;
         struct arena_set arenas;
         struct timer timer;
+        struct turn turn; /* composes batches at the end of it */
         struct weights_set weights;
         struct pipeline pipeline;
         struct device *device; /* owned; NULL once closing */
@@ -75,6 +77,7 @@ static void finish(struct daemon *daemon)
                 daemon->device->ops->close(daemon->device, on_device_closed, daemon);
         daemon->device = NULL;
         timer_close(&daemon->timer);
+        turn_close(&daemon->turn);
         connection_set_close(&daemon->connections);
         loop_meter_close(&daemon->meter);
         uv_close((uv_handle_t *)&daemon->sigterm, NULL);
@@ -284,6 +287,18 @@ static void raise_nofile(void)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static void pump(void *userdata)
+{
+        pipeline_pump(userdata);
+}
+
+static void pump_at_end_of_turn(void *userdata)
+{
+        struct daemon *daemon = userdata;
+
+        turn_ask(&daemon->turn);
+}
+
 /* A copy of weights is about to go. */
 static void forget(void *userdata, struct resident *resident)
 {
@@ -356,6 +371,9 @@ static void stages_init(struct daemon *daemon)
         daemon->weights.forget_fn = forget;
         daemon->weights.forget_userdata = daemon;
         pipeline_init(&daemon->pipeline, &daemon->timer.timeline, &settings, &daemon->stats);
+        turn_open(&daemon->turn, &daemon->loop, pump, &daemon->pipeline);
+        daemon->pipeline.defer_fn = pump_at_end_of_turn;
+        daemon->pipeline.defer_userdata = daemon;
         daemon->pipeline.idle_fn = on_idle;
         daemon->pipeline.idle_userdata = daemon;
         daemon->sessions = (struct session_context){

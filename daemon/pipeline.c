@@ -199,11 +199,8 @@ static uint64_t submit_due(struct pipeline *pipeline)
         return TIMELINE_NEVER;
 }
 
-/*
- * After anything that has happened. Ends that it brings about run callbacks, which may submit or cancel: these come
- * back here, and are looked after by the call that is under way.
- */
-static void pump(struct pipeline *pipeline)
+/* Ends that this brings about run callbacks, which may submit or cancel: the call that is under way looks after them. */
+void pipeline_pump(struct pipeline *pipeline)
 {
         uint64_t again_ns;
 
@@ -226,6 +223,15 @@ static void pump(struct pipeline *pipeline)
         if (pipeline->scheduler.depth == 0)
                 pipeline->held_since_ns = 0; /* whoever was to wait has gone */
         alarm_set(pipeline->timeline, &pipeline->alarm, again_ns);
+}
+
+/* After anything that has happened. */
+static void pump(struct pipeline *pipeline)
+{
+        if (pipeline->defer_fn)
+                pipeline->defer_fn(pipeline->defer_userdata);
+        else
+                pipeline_pump(pipeline);
 }
 
 static void on_alarm(void *userdata)

@@ -55,6 +55,12 @@ struct pipeline {
         struct job_list ended;       /* by the batcher; not yet told */
         uint64_t held_since_ns;      /* the idle device has been kept waiting since; 0: it is not */
         bool is_pumping, is_pumped_again; /* what happens while it pumps is looked after in the end */
+        /*
+         * Asks for pipeline_pump() once all that has come in together has been handed in: the batch that is composed
+         * then is the fuller. NULL: it is called at once.
+         */
+        void (*defer_fn)(void *userdata);
+        void *defer_userdata;
         pipeline_idle_fn idle_fn; /* called each time when nothing is inside any more; or NULL */
         void *idle_userdata;
 };
@@ -76,6 +82,9 @@ static inline bool pipeline_is_idle(const struct pipeline *pipeline)
 {
         return pipeline->jobs_inside == 0 && pipeline->n_inside == 0;
 }
+
+/* Ends what is too late, and composes and submits what the policy wants submitted now. */
+void pipeline_pump(struct pipeline *pipeline);
 
 /* Change how batches are made from now on. */
 void pipeline_set_policy(struct pipeline *pipeline, enum policy_kind policy, uint64_t window_ns);
