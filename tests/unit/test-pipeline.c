@@ -1,121 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* test-pipeline.c - one hazard at a time between submit and the end of a job; -random.c mixes them. */
-#include <check.h>
-#include <stdio.h>
-
-#include "daemon/pipeline.h"
-#include "tests/fake/device.h"
-#include "tests/fake/timeline.h"
+/*
+ * test-pipeline.c - one hazard at a time between submit and the end of a job; -time.c: what has to do with time,
+ * -random.c mixes all of it.
+ */
+#include "tests/unit/pipeline-desk.h"
 #include "tests/unit/suite.h"
-
-#define BOUND_ROWS 4                /* of a submission; a row is one multiply-add */
-#define BOUND_NS   (1 + BOUND_ROWS) /* as the fake device predicts */
-#define AGING_NS   UINT64_C(1000000000)
-#define UID        1000
-
-/* What has been heard of a job. `job` is dead once n_done is 1. */
-struct heard {
-        struct job *job;
-        char rows[256]; /* "0+4 4+4 " */
-        unsigned n_done;
-        enum status status;
-        char text[128];
-};
-
-static struct quota quota;
-static struct stats stats;
-static struct fake_timeline timeline;
-static struct pipeline pipeline;
-static struct pipeline_client client;
-static struct fake_device device;
-static unsigned n_idle;
-
-static void on_idle(void *userdata)
-{
-        ck_assert_ptr_eq(userdata, &n_idle);
-        ck_assert(pipeline_is_idle(&pipeline));
-        n_idle++;
-}
-
-/* Each test begins with the number of slots that it needs. */
-static void setup(size_t slots)
-{
-        const struct pipeline_settings settings = {
-                .bound_ns = BOUND_NS, .aging_ns = AGING_NS, .policy = POLICY_NATURAL, .stacks = true};
-        struct quota_limits limits;
-
-        memset(&limits, 0x7f, sizeof limits);
-        quota_init(&quota, &limits);
-        stats = (struct stats){0};
-        n_idle = 0;
-        fake_timeline_init(&timeline);
-        pipeline_init(&pipeline, &timeline.timeline, &settings, &stats);
-        pipeline.idle_fn = on_idle;
-        pipeline.idle_userdata = &n_idle;
-        fake_device_init(&device, slots, 1, &pipeline_device_events, &pipeline);
-        ck_assert_int_eq(pipeline_set_device(&pipeline, &device.device), 0);
-        ck_assert_int_eq(pipeline_client_init(&pipeline, &client, UID), 0);
-}
-
-static void teardown(void)
-{
-        ck_assert(pipeline_is_idle(&pipeline));
-        ck_assert_uint_eq(pipeline.scheduler.depth, 0);
-        pipeline_client_deinit(&pipeline, &client);
-        pipeline_deinit(&pipeline);
-        fake_device_deinit(&device);
-        quota_deinit(&quota);
-}
-
-static void on_rows(struct job *job, uint64_t first_row, uint64_t rows, void *userdata)
-{
-        struct heard *heard = userdata;
-        const size_t at = strlen(heard->rows);
-
-        ck_assert_ptr_eq(job, heard->job);
-        ck_assert_uint_eq(heard->n_done, 0);
-        (void)snprintf(heard->rows + at, sizeof heard->rows - at, "%d+%d ", (int)first_row, (int)rows);
-}
-
-static void on_done(struct job *job, enum status status, const char *text, void *userdata)
-{
-        struct heard *heard = userdata;
-
-        ck_assert_ptr_eq(job, heard->job);
-        ck_assert_uint_eq(job->slices_inside, 0); /* no device touches it any more */
-        ck_assert_ptr_null(job->charge.user);     /* and its user may submit the next */
-        heard->n_done++;
-        heard->status = status;
-        (void)snprintf(heard->text, sizeof heard->text, "%s", text);
-}
-
-static void submit(struct heard *heard, uint64_t rows)
-{
-        struct job *job = job_new(1, on_rows, on_done, heard);
-        struct fault fault;
-
-        ck_assert_ptr_nonnull(job);
-        ck_assert_int_eq(quota_charge(&quota, UID, QUOTA_JOBS, 1, &job->charge), 0);
-        job->product = (struct product){.m = rows, .k = 1, .n = 1};
-        *heard = (struct heard){.job = job};
-        ck_assert(pipeline_submit(&pipeline, &client, job, &fault));
-}
-
-/* All slices of a batch, each with this status, and its end. */
-static void finish(size_t index, enum status status)
-{
-        for (size_t n = device.inside[index]->n_slices - device.inside[index]->n_finished; n > 0; n--)
-                fake_device_step(&device, index, status);
-        fake_device_step(&device, index, STATUS_OK);
-}
-
-static void expect_end(const struct heard *heard, enum status status, const char *rows)
-{
-        ck_assert_uint_eq(heard->n_done, 1);
-        ck_assert_int_eq(heard->status, status);
-        ck_assert_str_eq(heard->rows, rows);
-        ck_assert_int_eq(heard->text[0] == '\0', status == STATUS_OK);
-}
 
 /* ---- the straight way ---- */
 
@@ -212,6 +101,22 @@ START_TEST(test_idle_each_time)
 }
 END_TEST
 
+/* The last batch and the last job that waits end at the same time: idle is told once. */
+START_TEST(test_idle_once)
+{
+        struct heard inside, waiting;
+
+        setup(1);
+        submit(&inside, 4);
+        submit_as(0, &waiting, 4, &(struct wish){.deadline_us = 1});
+        timeline.now_ns += 2000; /* its alarm is due, and has not rung */
+        finish(0, STATUS_OK);
+        expect_end(&waiting, STATUS_DEADLINE, "");
+        ck_assert_uint_eq(n_idle, 1);
+        teardown();
+}
+END_TEST
+
 /* What submissions took corrects the model: rows that take 3 ns each come in smaller slices. */
 START_TEST(test_learns_from_batches)
 {
@@ -228,6 +133,35 @@ START_TEST(test_learns_from_batches)
         ck_assert_uint_lt(stats.device_busy_ns, 20 * (1 + 3 * BOUND_ROWS));
         fake_device_run(&device);
         ck_assert_int_eq(heard.status, STATUS_OK);
+        teardown();
+}
+END_TEST
+
+/*
+ * What was left out or failed took no time that would say how long it takes: a cancelled batch must not make the next
+ * ones larger.
+ */
+START_TEST(test_learns_nothing_from_what_was_not_done)
+{
+        struct heard gone, failed, next;
+        struct cost_model before;
+
+        setup(1);
+        device.drops = true;
+        before = pipeline.cost;
+        device.took_ns = 1;
+        submit(&gone, 4);
+        pipeline_cancel(&pipeline, gone.job);
+        finish(0, STATUS_OK);
+        expect_end(&gone, STATUS_CANCELLED, "");
+        submit(&failed, 4);
+        finish(0, STATUS_DEVICE_ERROR);
+        expect_end(&failed, STATUS_DEVICE_ERROR, "");
+        ck_assert_mem_eq(&before, &pipeline.cost, sizeof before);
+        submit(&next, 400);
+        ck_assert_uint_eq(device.inside[0]->slices[0].rows, BOUND_ROWS);
+        pipeline_cancel(&pipeline, next.job);
+        fake_device_run(&device);
         teardown();
 }
 END_TEST
@@ -362,6 +296,34 @@ START_TEST(test_cancel_all)
 }
 END_TEST
 
+static struct heard chain[3];
+
+static void cancel_the_next(struct heard *heard)
+{
+        pipeline_cancel(&pipeline, heard[1].job);
+}
+
+/* Three jobs that come too late end one after the other; the first one's end cancels the second, which is on its way. */
+START_TEST(test_cancel_from_within_an_end)
+{
+        struct heard first;
+
+        desk_prepare(1);
+        settings.bound_ns = 10000;
+        desk_open();
+        submit(&first, 10);
+        for (size_t i = 0; i < ARRAY_SIZE(chain); i++)
+                submit_as(0, &chain[i], 300,
+                          &(struct wish){.deadline_us = 1, .then = i == 0 ? cancel_the_next : NULL});
+        fake_timeline_advance(&timeline, 800);
+        finish(0, STATUS_OK);
+        for (size_t i = 0; i < ARRAY_SIZE(chain); i++)
+                expect_end(&chain[i], STATUS_DEADLINE, ""); /* the first reason stands */
+        ck_assert_uint_eq(stats.jobs_expired, 3);
+        teardown();
+}
+END_TEST
+
 /* ---- the device fails ---- */
 
 START_TEST(test_device_error_in_the_middle)
@@ -474,13 +436,16 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_jobs_in_order);
         tcase_add_test(tcase, test_two_slots_out_of_order);
         tcase_add_test(tcase, test_idle_each_time);
+        tcase_add_test(tcase, test_idle_once);
         tcase_add_test(tcase, test_learns_from_batches);
+        tcase_add_test(tcase, test_learns_nothing_from_what_was_not_done);
         tcase_add_test(tcase, test_cancel_while_queued);
         tcase_add_test(tcase, test_cancel_while_inside);
         tcase_add_test(tcase, test_cancel_between_last_slice_and_batch);
         tcase_add_test(tcase, test_cancel_drops_what_has_not_begun);
         tcase_add_test(tcase, test_cancel_in_two_slots);
         tcase_add_test(tcase, test_cancel_all);
+        tcase_add_test(tcase, test_cancel_from_within_an_end);
         tcase_add_test(tcase, test_device_error_in_the_middle);
         tcase_add_test(tcase, test_device_error_in_one_of_two_slots);
         tcase_add_test(tcase, test_device_error_after_cancel);
