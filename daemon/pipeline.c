@@ -433,6 +433,8 @@ bool pipeline_submit(struct pipeline *pipeline, struct pipeline_client *client, 
 
 void pipeline_complete_group(struct pipeline *pipeline, struct pipeline_client *client)
 {
+        if (!TAILQ_EMPTY(&client->scheduled.forming))
+                policy_submitted(&pipeline->policy, &client->policed, now_ns(pipeline));
         scheduler_complete_group(&pipeline->scheduler, &client->scheduled, now_ns(pipeline));
         pump(pipeline);
 }
