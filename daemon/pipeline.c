@@ -395,21 +395,31 @@ void pipeline_client_deinit(struct pipeline *pipeline, struct pipeline_client *c
 
 /* ---- jobs ---- */
 
+/* Submissions that so much work makes, none of them longer than the bound. */
+static uint64_t n_batches(const struct pipeline *pipeline, double work_ns)
+{
+        const double bound_ns = (double)pipeline->batcher.bound_ns;
+        const double room_ns = MAX(bound_ns - pipeline->cost.fixed_ns, bound_ns / 2); /* some, whatever it costs */
+        const uint64_t n = (uint64_t)(work_ns / room_ns);
+
+        return (double)n * room_ns < work_ns ? n + 1 : n;
+}
+
 /* Whether a job would be done in time, as things stand. */
 static bool is_in_time(const struct pipeline *pipeline, const struct pipeline_client *client, const struct job *job,
                        double own_ns, struct fault *ret_fault)
 {
         const double ahead_ns = scheduler_ahead_ns(&pipeline->scheduler, &client->scheduled, job->class, own_ns);
-        const double batches = 1 + ahead_ns / (double)pipeline->batcher.bound_ns;
+        const double submissions_ns = (double)n_batches(pipeline, ahead_ns + own_ns) * pipeline->cost.fixed_ns;
         const uint64_t now = now_ns(pipeline), start_ns = MAX(now, busy_until_ns(pipeline));
-        const uint64_t done_ns = start_ns + (uint64_t)(ahead_ns + own_ns + batches * pipeline->cost.fixed_ns);
+        const uint64_t done_ns = start_ns + (uint64_t)(ahead_ns + own_ns + submissions_ns);
 
         if (job->deadline_ns == 0 || done_ns <= job->deadline_ns)
                 return true;
         return fault_set(ret_fault, STATUS_DEADLINE,
                          "it would be done in %" PRIu64 " us, as things stand, and its deadline is in %" PRIu64
                          " us; allow more time, or submit later",
-                         (done_ns - now) / 1000, job->deadline_us);
+                         (done_ns - now + 999) / 1000, job->deadline_us);
 }
 
 bool pipeline_submit(struct pipeline *pipeline, struct pipeline_client *client, struct job *job,
