@@ -189,4 +189,44 @@ static inline void expect_end(const struct heard *heard, enum status status, con
         ck_assert_int_eq(heard->text[0] == '\0', status == STATUS_OK);
 }
 
+/* ---- where times matter: a submission costs 10 us and a row 1 us, and a batch may take 1,000 us ---- */
+
+#define US       UINT64_C(1000)
+#define FIXED_US UINT64_C(10)
+
+static inline void desk_prepare_times(size_t slots, enum policy_kind policy)
+{
+        desk_prepare(slots);
+        settings.policy = policy;
+        settings.bound_ns = 1000 * US;
+        settings.window_ns = 50 * US;
+        device.device.seed_fixed_ns = (double)(FIXED_US * US);
+        device.device.seed_ns_per_mac = (double)US;
+}
+
+static inline void setup_times(size_t slots, enum policy_kind policy)
+{
+        desk_prepare_times(slots, policy);
+        desk_open();
+}
+
+static inline void advance_us(uint64_t us)
+{
+        fake_timeline_advance(&timeline, us * US);
+}
+
+/* When the next alarm is due, from now; TIMELINE_NEVER: there is none. */
+static inline uint64_t next_us(void)
+{
+        const uint64_t next_ns = timeline_next_ns(&timeline.timeline);
+
+        return next_ns == TIMELINE_NEVER ? TIMELINE_NEVER : (next_ns - timeline.now_ns) / US;
+}
+
+/* How many jobs have a part in the batch inside[index]; 0: there is none. */
+static inline size_t n_in(size_t index)
+{
+        return device.n_inside > index ? device.inside[index]->n_slices : 0;
+}
+
 #endif
