@@ -53,8 +53,8 @@ static void table_text(const struct bench_shape *shape)
                 char text[32];
 
                 format_time(outlay.ns, text);
-                cli_say("  %-52s  %12" PRIu64 "  %12" PRIu64 "  %12" PRIu64 "  %10s", ways[i].label, outlay.calls,
-                        outlay.buffer_syncs, outlay.matrix_copies, text);
+                cli_say("  %-52s  %12" PRIu64 "  %12" PRIu64 "  %12" PRIu64 "  %10s", ways[i].label,
+                        outlay.calls, outlay.buffer_syncs, outlay.matrix_copies, text);
         }
 }
 

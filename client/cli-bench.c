@@ -74,7 +74,8 @@ static const struct argp_option bench_argp_options[] = {
         {"seed", KEY_SEED, "N", 0, "What contents and times are made from (default 1)", 0},
         {"json", KEY_JSON, NULL, 0, "Print the report as one JSON object", 0},
         {"origin-table", KEY_ORIGIN_TABLE, NULL, 0,
-         "Measure nothing: print what the shapes would take of an NPU, a tile a call and batched, by models", 0},
+         "Measure nothing: print what the shapes would take of an NPU, a tile a call and batched, by models",
+         0},
         {0},
 };
 

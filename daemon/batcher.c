@@ -46,8 +46,8 @@ double batcher_padded_macs(const struct batcher *batcher, const struct product *
         return padded(rows, batcher->padding.rows) * row_macs(batcher, product);
 }
 
-double batcher_job_ns(const struct batcher *batcher, const struct cost_model *cost, const struct product *product,
-                      uint64_t rows)
+double batcher_job_ns(const struct batcher *batcher, const struct cost_model *cost,
+                      const struct product *product, uint64_t rows)
 {
         return batcher_padded_macs(batcher, product, rows) * cost->slopes[cost_class(product)].ns_per_mac;
 }
@@ -80,7 +80,8 @@ static bool plan_has_room(const struct plan *plan, size_t stack)
 }
 
 /* How many more rows of a product the batch may take: all, or so many that their stack is a multiple of the granule. */
-static uint64_t rows_within(const struct plan *plan, const struct product *product, size_t stack, uint64_t rows_left)
+static uint64_t rows_within(const struct plan *plan, const struct product *product, size_t stack,
+                            uint64_t rows_left)
 {
         const struct batcher *batcher = plan->batcher;
         const uint64_t granule = batcher->granule_rows, before = stack_rows(plan, stack);
@@ -94,14 +95,14 @@ static uint64_t rows_within(const struct plan *plan, const struct product *produ
                 rows += (uint64_t)blocks * batcher->padding.rows;
         if (rows >= rows_left)
                 return rows_left;
-        return (before + rows) / granule * granule > before ? (before + rows) / granule * granule - before : rows;
+        return (before + rows) / granule * granule > before ? (before + rows) / granule * granule - before
+                                                            : rows;
 }
 
 /* Adds rows to the plan; returns what they add to its time. */
 static double plan_add(struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
 {
-        const double before_ns =
-                batcher_job_ns(plan->batcher, plan->cost, product, stack_rows(plan, stack));
+        const double before_ns = batcher_job_ns(plan->batcher, plan->cost, product, stack_rows(plan, stack));
         double added_ns;
 
         if (stack == plan->n_stacks)
@@ -119,7 +120,8 @@ static void take(struct composition *composition, struct job *job, size_t stack,
 {
         struct plan *plan = &composition->plan;
         struct slice *slice = &composition->batch->slices[plan->n_slices];
-        const double fixed_ns = plan->n_slices == 0 ? plan->cost->fixed_ns : 0; /* the first brings it about */
+        const double fixed_ns =
+                plan->n_slices == 0 ? plan->cost->fixed_ns : 0; /* the first brings it about */
 
         composition->stack_of[plan->n_slices] = (uint8_t)stack;
         *slice = (struct slice){
@@ -179,7 +181,8 @@ static void take_group(struct composition *composition, struct job *job)
                 if (is_late(composition, job))
                         end_late(composition, job);
                 else
-                        take(composition, job, stack_find(&composition->plan, &job->product), job_rows_left(job));
+                        take(composition, job, stack_find(&composition->plan, &job->product),
+                             job_rows_left(job));
         }
 }
 
@@ -225,7 +228,8 @@ static void fill_padding(struct composition *composition, size_t stack)
                 next = TAILQ_NEXT(job, waiting_link);
                 if (rows == 0 || plan->n_slices == BATCH_SLICES_MAX)
                         return;
-                if (job->group == 0 && product_stacks_with(product, &job->product) && !is_late(composition, job))
+                if (job->group == 0 && product_stacks_with(product, &job->product) &&
+                    !is_late(composition, job))
                         take(composition, job, stack, rows);
         }
 }
@@ -273,9 +277,9 @@ static void report(const struct composition *composition, struct batcher_report 
         }
 }
 
-bool batcher_compose(const struct batcher *batcher, struct scheduler *scheduler, const struct cost_model *cost,
-                     uint64_t now_ns, struct job_list *ended, struct batch *ret_batch,
-                     struct batcher_report *ret_report)
+bool batcher_compose(const struct batcher *batcher, struct scheduler *scheduler,
+                     const struct cost_model *cost, uint64_t now_ns, struct job_list *ended,
+                     struct batch *ret_batch, struct batcher_report *ret_report)
 {
         struct composition composition = {
                 .plan = plan_empty(batcher, cost),

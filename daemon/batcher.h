@@ -22,8 +22,9 @@
 #include "daemon/scheduler.h"
 
 struct batcher {
-        uint64_t bound_ns; /* `batch-bound`; a single row, or the rows that a device pads it to, may be longer */
-        bool stacks;       /* slices of the same B are computed as one product */
+        uint64_t
+                bound_ns; /* `batch-bound`; a single row, or the rows that a device pads it to, may be longer */
+        bool stacks;      /* slices of the same B are computed as one product */
         uint64_t granule_rows; /* these three: struct device */
         struct device_padding padding;
         size_t stacks_max;
@@ -33,7 +34,7 @@ struct batcher {
 struct batcher_report {
         uint64_t jobs;         /* with rows in it */
         uint64_t rows_stacked; /* rows that share a stack with another job's */
-        double macs;           /* multiply-adds that somebody asked for; the batch's stacks say what they become */
+        double macs; /* multiply-adds that somebody asked for; the batch's stacks say what they become */
         struct cost_work work; /* the same by class, padding included */
 };
 
@@ -41,16 +42,16 @@ struct batcher_report {
 double batcher_padded_macs(const struct batcher *batcher, const struct product *product, uint64_t rows);
 
 /* Predicted device time of a job by itself, without what a submission costs. */
-double batcher_job_ns(const struct batcher *batcher, const struct cost_model *cost, const struct product *product,
-                      uint64_t rows);
+double batcher_job_ns(const struct batcher *batcher, const struct cost_model *cost,
+                      const struct product *product, uint64_t rows);
 
 /*
  * Fills `ret_batch` and counts its slices into their jobs; jobs with no rows left leave the scheduler. Jobs that end
  * instead (job_end_early has been called, the scheduler has let go of them) are put on `ended`. False when nothing is
  * left to do; then ret_batch and ret_report hold nothing.
  */
-bool batcher_compose(const struct batcher *batcher, struct scheduler *scheduler, const struct cost_model *cost,
-                     uint64_t now_ns, struct job_list *ended, struct batch *ret_batch,
-                     struct batcher_report *ret_report);
+bool batcher_compose(const struct batcher *batcher, struct scheduler *scheduler,
+                     const struct cost_model *cost, uint64_t now_ns, struct job_list *ended,
+                     struct batch *ret_batch, struct batcher_report *ret_report);
 
 #endif

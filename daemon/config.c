@@ -209,10 +209,11 @@ int config_set(struct config *config, const char *key, const char *value, char r
         }
         if (strcmp(key, "sim-faults") == 0) {
                 if (!sim_faults_are_valid(value))
-                        return invalid(ret_error,
-                                       "sim-faults: \"%.40s\" is not FAULT@N[,FAULT@N...], FAULT error or slow, "
-                                       "N from 1",
-                                       value);
+                        return invalid(
+                                ret_error,
+                                "sim-faults: \"%.40s\" is not FAULT@N[,FAULT@N...], FAULT error or slow, "
+                                "N from 1",
+                                value);
                 return string_set(&config->sim_faults, value);
         }
         r = choice_set(config, key, value, &is_choice, ret_error);
@@ -346,9 +347,9 @@ void config_print(const struct config *config, FILE *to)
                               choice->names[choice->standard]);
                 line_print(to, value == choice->standard, choice->key, choice->names[value]);
         }
-        (void)fprintf(to,
-                      "# sim-faults: of backend sim: what goes wrong, FAULT@N[,FAULT@N...]: error or slow, at "
-                      "submission N. Default: none\n");
+        (void)fprintf(
+                to, "# sim-faults: of backend sim: what goes wrong, FAULT@N[,FAULT@N...]: error or slow, at "
+                    "submission N. Default: none\n");
         line_print(to, config->sim_faults[0] == '\0', "sim-faults", config->sim_faults);
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
                 const struct number *number = &numbers[i];

@@ -88,9 +88,9 @@
 /* clang-format on */
 
 struct config {
-        char *socket_path; /* owned */
-        char *backend;     /* owned */
-        char *sim_faults;  /* owned */
+        char *socket_path;                              /* owned */
+        char *backend;                                  /* owned */
+        char *sim_faults;                               /* owned */
 #define X(field, key, names, standard, text) int field; /* an index into names */
         CONFIG_CHOICES(X)
 #undef X

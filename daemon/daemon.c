@@ -255,9 +255,10 @@ static bool set(void *userdata, const char *key, const char *value, struct fault
         for (size_t i = 0; changeable[i]; i++)
                 is_known = is_known || strcmp(key, changeable[i]) == 0;
         if (!is_known)
-                return fault_set(ret_fault, STATUS_INVALID,
-                                 "\"%s\" cannot be set while the daemon runs; policy, window-us and stacking can",
-                                 key);
+                return fault_set(
+                        ret_fault, STATUS_INVALID,
+                        "\"%s\" cannot be set while the daemon runs; policy, window-us and stacking can",
+                        key);
         r = config_set(&daemon->config, key, value, error);
         if (r != 0)
                 return fault_set(ret_fault, STATUS_INVALID, "%.200s", error);
@@ -318,8 +319,8 @@ static int device_choose(struct daemon *daemon)
         };
         struct device *device = NULL;
         const char *reason;
-        int r = device_open(wanted, &daemon->loop, &daemon->timer.timeline, &settings, &pipeline_device_events,
-                            &daemon->pipeline, &device, &reason);
+        int r = device_open(wanted, &daemon->loop, &daemon->timer.timeline, &settings,
+                            &pipeline_device_events, &daemon->pipeline, &device, &reason);
 
         if (r != 0) {
                 log_error("backend %s cannot be used: %s; choose another with --backend=", wanted,
@@ -335,16 +336,9 @@ static int device_choose(struct daemon *daemon)
         return pipeline_set_device(&daemon->pipeline, device);
 }
 
-static void stages_init(struct daemon *daemon)
+static void quotas_init(struct daemon *daemon)
 {
         const struct config *config = &daemon->config;
-        const struct pipeline_settings settings = {
-                .bound_ns = config->batch_bound_us * 1000,
-                .aging_ns = config->aging_ms * 1000000,
-                .window_ns = config->window_us * 1000,
-                .policy = (enum policy_kind)config->policy,
-                .stacks = config->stacking != 0,
-        };
         const struct quota_limits limits = {
                 .per_uid =
                         {
@@ -365,17 +359,38 @@ static void stages_init(struct daemon *daemon)
         };
 
         quota_init(&daemon->quota, &limits);
-        daemon->arenas = (struct arena_set){.loop = &daemon->loop, .quota = &daemon->quota};
-        weights_set_init(&daemon->weights, &daemon->loop, &daemon->quota, &daemon->stats,
-                         config->weights_kept_bytes);
-        daemon->weights.forget_fn = forget;
-        daemon->weights.forget_userdata = daemon;
+}
+
+static void pipeline_start(struct daemon *daemon)
+{
+        const struct config *config = &daemon->config;
+        const struct pipeline_settings settings = {
+                .bound_ns = config->batch_bound_us * 1000,
+                .aging_ns = config->aging_ms * 1000000,
+                .window_ns = config->window_us * 1000,
+                .policy = (enum policy_kind)config->policy,
+                .stacks = config->stacking != 0,
+        };
+
         pipeline_init(&daemon->pipeline, &daemon->timer.timeline, &settings, &daemon->stats);
         turn_open(&daemon->turn, &daemon->loop, pump, &daemon->pipeline);
         daemon->pipeline.defer_fn = pump_at_end_of_turn;
         daemon->pipeline.defer_userdata = daemon;
         daemon->pipeline.idle_fn = on_idle;
         daemon->pipeline.idle_userdata = daemon;
+}
+
+static void stages_init(struct daemon *daemon)
+{
+        const struct config *config = &daemon->config;
+
+        quotas_init(daemon);
+        daemon->arenas = (struct arena_set){.loop = &daemon->loop, .quota = &daemon->quota};
+        weights_set_init(&daemon->weights, &daemon->loop, &daemon->quota, &daemon->stats,
+                         config->weights_kept_bytes);
+        daemon->weights.forget_fn = forget;
+        daemon->weights.forget_userdata = daemon;
+        pipeline_start(daemon);
         daemon->sessions = (struct session_context){
                 .arenas = &daemon->arenas,
                 .weights = &daemon->weights,
@@ -433,8 +448,8 @@ static int listen_and_watch(struct daemon *daemon)
 
         (void)uv_signal_start(&daemon->sigterm, on_signal, SIGTERM);
         (void)uv_signal_start(&daemon->sigint, on_signal, SIGINT);
-        r = listener_open(&daemon->listener, &daemon->loop, daemon->config.socket_path, &listener_ops,
-                          daemon, error);
+        r = listener_open(&daemon->listener, &daemon->loop, daemon->config.socket_path, &listener_ops, daemon,
+                          error);
         if (r < 0) {
                 log_error("%s", error);
                 return r;

@@ -19,10 +19,9 @@ static const struct registered {
 
 const char *const device_names[] = {"auto", "cpu", "sim", "xrt", NULL};
 
-static int registered_open(const struct registered *registered, uv_loop_t *loop,
-                           struct timeline *timeline, const struct device_settings *settings,
-                           const struct device_events *events, void *userdata, struct device **ret_device,
-                           const char **ret_reason)
+static int registered_open(const struct registered *registered, uv_loop_t *loop, struct timeline *timeline,
+                           const struct device_settings *settings, const struct device_events *events,
+                           void *userdata, struct device **ret_device, const char **ret_reason)
 {
         if (!registered->ops) {
                 *ret_reason = registered->missing_reason;
@@ -45,7 +44,8 @@ int device_open(const char *name, uv_loop_t *loop, struct timeline *timeline,
 
                 if (is_auto ? !registry[i].is_automatic : strcmp(name, registry[i].name) != 0)
                         continue;
-                r = registered_open(&registry[i], loop, timeline, settings, events, userdata, ret_device, &reason);
+                r = registered_open(&registry[i], loop, timeline, settings, events, userdata, ret_device,
+                                    &reason);
                 if (!first_reason)
                         first_reason = reason;
                 if (r == 0 || !is_auto)

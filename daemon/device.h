@@ -35,10 +35,11 @@ struct slice {
         struct job *job;               /* ref, held by the pipeline: devices do not look inside */
         const struct product *product; /* borrowed: part of the job */
         uint64_t first_row, rows;
-        double charge_ns;   /* what the batcher predicted that this slice adds to the batch */
-        enum status status; /* written by the device before it reports the slice: OK, DEVICE_ERROR, or CANCELLED
+        double charge_ns; /* what the batcher predicted that this slice adds to the batch */
+        enum status
+                status;  /* written by the device before it reports the slice: OK, DEVICE_ERROR, or CANCELLED
                                for one that was dropped before it had begun */
-        bool is_dropped;    /* by device_ops::drop */
+        bool is_dropped; /* by device_ops::drop */
 };
 
 /* Slices `first` .. `first + n_slices - 1` of a batch, all of the same B. */
@@ -56,10 +57,10 @@ struct batch {
         struct slice slices[BATCH_SLICES_MAX];
         size_t n_stacks;
         struct stack stacks[BATCH_STACKS_MAX]; /* in the order of their slices */
-        uint64_t predicted_ns;          /* what the batcher expected */
-        uint64_t device_ns;             /* what it took; written by the device before batch_done */
-        size_t n_begun, n_finished;     /* for the device's use */
-        TAILQ_ENTRY(batch) device_link; /* for the device's use */
+        uint64_t predicted_ns;                 /* what the batcher expected */
+        uint64_t device_ns;                    /* what it took; written by the device before batch_done */
+        size_t n_begun, n_finished;            /* for the device's use */
+        TAILQ_ENTRY(batch) device_link;        /* for the device's use */
 };
 
 /* What a device makes of a stack of m rows by K by N: it computes multiples of these. All at least 1. */
@@ -76,9 +77,9 @@ struct device {
         size_t free_slots;                  /* batches that it would take now */
         uint64_t granule_rows;              /* slices of a multiple of this many rows waste nothing */
         struct device_padding padding;
-        size_t stacks_max;                  /* of one batch, 1 .. BATCH_STACKS_MAX */
-        uint64_t pack_ns;       /* how long before it could begin a batch should be submitted to a second slot */
-        double time_scale;      /* its times are these many times longer than they should be; 1: a real device's */
+        size_t stacks_max; /* of one batch, 1 .. BATCH_STACKS_MAX */
+        uint64_t pack_ns;  /* how long before it could begin a batch should be submitted to a second slot */
+        double time_scale; /* its times are these many times longer than they should be; 1: a real device's */
         double seed_fixed_ns;   /* cost of a submission, until the first has been measured */
         double seed_ns_per_mac; /* and of a multiply-add, padding included */
         struct {

@@ -59,7 +59,8 @@ bool dispatch_shed(struct dispatch_context *context, const uid_t *uid);
  * Describes the clients that have said HELLO, `n_max` at most; returns how many. Names are borrowed: they live as long
  * as their clients.
  */
-size_t dispatch_report(const struct dispatch_context *context, struct stats_client *ret_clients, size_t n_max);
+size_t dispatch_report(const struct dispatch_context *context, struct stats_client *ret_clients,
+                       size_t n_max);
 
 /* Says BYE to all clients. */
 void dispatch_bye_all(struct dispatch_context *context, enum status status, const char *text);

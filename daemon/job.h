@@ -53,9 +53,9 @@ struct job {
         uint64_t deadline_ns;           /* when it must be done; 0: any time */
         uint64_t group;                 /* jobs of one group have the same; 0: by itself */
         double queued_ns;               /* predicted device time of the rows that wait */
-        uint64_t next_row;      /* first row that no batch has taken yet */
-        uint64_t rows_done;     /* rows that a device has finished */
-        size_t slices_inside;   /* slices that a device holds */
+        uint64_t next_row;              /* first row that no batch has taken yet */
+        uint64_t rows_done;             /* rows that a device has finished */
+        size_t slices_inside;           /* slices that a device holds */
         enum status end_status; /* other than OK: no further slices are made, and this is how it ends */
         const char *end_text;   /* static text */
 

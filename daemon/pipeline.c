@@ -12,8 +12,8 @@ struct flight {
         struct {
                 struct scheduler_user *user;    /* ref */
                 struct pipeline_client *client; /* borrowed; NULL once it is gone */
-        } payers[BATCH_SLICES_MAX]; /* of the slices: jobs may end before the batch does */
-        TAILQ_ENTRY(flight) link; /* pipeline::grounded, or pipeline::inside */
+        } payers[BATCH_SLICES_MAX];             /* of the slices: jobs may end before the batch does */
+        TAILQ_ENTRY(flight) link;               /* pipeline::grounded, or pipeline::inside */
 };
 
 static uint64_t now_ns(const struct pipeline *pipeline)
@@ -40,7 +40,8 @@ static void job_check(struct pipeline *pipeline, struct job *job)
         if (!job_is_over(job))
                 return;
         if (job->client && job->end_status == STATUS_OK)
-                policy_answered(&pipeline->policy, &job->client->policed, fixed_ns(pipeline), now_ns(pipeline));
+                policy_answered(&pipeline->policy, &job->client->policed, fixed_ns(pipeline),
+                                now_ns(pipeline));
         scheduler_remove(&pipeline->scheduler, job);
         job->user = NULL;
         completion_end(job, pipeline->stats);
@@ -94,7 +95,8 @@ static struct policy_view look(const struct pipeline *pipeline)
                 .now_ns = now_ns(pipeline),
                 .oldest_ns = scheduler_oldest_ns(scheduler),
                 .latest_start_ns = latest_start_ns(pipeline),
-                .is_full = pipeline->cost.fixed_ns + scheduler->queued_ns >= (double)pipeline->batcher.bound_ns,
+                .is_full =
+                        pipeline->cost.fixed_ns + scheduler->queued_ns >= (double)pipeline->batcher.bound_ns,
                 .n_inside = pipeline->n_inside,
                 .idle_ns = busy_until_ns(pipeline),
                 .pack_ns = pipeline->device->pack_ns,
@@ -308,8 +310,8 @@ const struct device_events pipeline_device_events = {
 
 /* ---- life ---- */
 
-void pipeline_init(struct pipeline *pipeline, struct timeline *timeline, const struct pipeline_settings *settings,
-                   struct stats *stats)
+void pipeline_init(struct pipeline *pipeline, struct timeline *timeline,
+                   const struct pipeline_settings *settings, struct stats *stats)
 {
         *pipeline = (struct pipeline){.settings = *settings, .timeline = timeline, .stats = stats};
         scheduler_init(&pipeline->scheduler, settings->aging_ns, (double)settings->bound_ns);
@@ -399,25 +401,29 @@ void pipeline_client_deinit(struct pipeline *pipeline, struct pipeline_client *c
 static uint64_t n_batches(const struct pipeline *pipeline, double work_ns)
 {
         const double bound_ns = (double)pipeline->batcher.bound_ns;
-        const double room_ns = MAX(bound_ns - pipeline->cost.fixed_ns, bound_ns / 2); /* some, whatever it costs */
+        const double room_ns =
+                MAX(bound_ns - pipeline->cost.fixed_ns, bound_ns / 2); /* some, whatever it costs */
         const uint64_t n = (uint64_t)(work_ns / room_ns);
 
         return (double)n * room_ns < work_ns ? n + 1 : n;
 }
 
 /* Whether a job would be done in time, as things stand. */
-static bool is_in_time(const struct pipeline *pipeline, const struct pipeline_client *client, const struct job *job,
-                       double own_ns, struct fault *ret_fault)
+static bool is_in_time(const struct pipeline *pipeline, const struct pipeline_client *client,
+                       const struct job *job, double own_ns, struct fault *ret_fault)
 {
-        const double ahead_ns = scheduler_ahead_ns(&pipeline->scheduler, &client->scheduled, job->class, own_ns);
-        const double submissions_ns = (double)n_batches(pipeline, ahead_ns + own_ns) * pipeline->cost.fixed_ns;
+        const double ahead_ns =
+                scheduler_ahead_ns(&pipeline->scheduler, &client->scheduled, job->class, own_ns);
+        const double submissions_ns =
+                (double)n_batches(pipeline, ahead_ns + own_ns) * pipeline->cost.fixed_ns;
         const uint64_t now = now_ns(pipeline), start_ns = MAX(now, busy_until_ns(pipeline));
         const uint64_t done_ns = start_ns + (uint64_t)(ahead_ns + own_ns + submissions_ns);
 
-        if (job->deadline_ns == 0 || done_ns <= job->deadline_ns)
+        if (done_ns <= job->deadline_ns)
                 return true;
         return fault_set(ret_fault, STATUS_DEADLINE,
-                         "it would be done in %" PRIu64 " us, as things stand, and its deadline is in %" PRIu64
+                         "it would be done in %" PRIu64
+                         " us, as things stand, and its deadline is in %" PRIu64
                          " us; allow more time, or submit later",
                          (done_ns - now + 999) / 1000, job->deadline_us);
 }
@@ -429,7 +435,7 @@ bool pipeline_submit(struct pipeline *pipeline, struct pipeline_client *client, 
                 batcher_job_ns(&pipeline->batcher, &pipeline->cost, &job->product, job->product.m);
 
         job->deadline_ns = job->deadline_us == 0 ? 0 : now_ns(pipeline) + job->deadline_us * 1000;
-        if (!is_in_time(pipeline, client, job, own_ns, ret_fault))
+        if (job->deadline_ns != 0 && !is_in_time(pipeline, client, job, own_ns, ret_fault))
                 return false;
         pipeline->jobs_inside++;
         job->client = client;

@@ -44,16 +44,17 @@ struct pipeline {
         struct policy policy;
         struct batcher batcher;
         struct cost_model cost;
-        struct timeline *timeline; /* borrowed: outlives us */
-        struct alarm alarm;        /* when the policy wants to be asked again, or a deadline passes */
-        struct device *device;     /* borrowed: set once it is open, outlives all batches */
-        struct stats *stats;       /* borrowed: outlives us */
-        size_t jobs_inside;        /* accepted and not ended */
+        struct timeline *timeline;   /* borrowed: outlives us */
+        struct alarm alarm;          /* when the policy wants to be asked again, or a deadline passes */
+        struct device *device;       /* borrowed: set once it is open, outlives all batches */
+        struct stats *stats;         /* borrowed: outlives us */
+        size_t jobs_inside;          /* accepted and not ended */
         struct flight_list grounded; /* owned: batches at hand */
-        struct flight_list inside;   /* owned, but their batches are the device's for the time being; oldest first */
+        struct flight_list
+                inside; /* owned, but their batches are the device's for the time being; oldest first */
         size_t n_inside;
-        struct job_list ended;       /* by the batcher; not yet told */
-        uint64_t held_since_ns;      /* the idle device has been kept waiting since; 0: it is not */
+        struct job_list ended;            /* by the batcher; not yet told */
+        uint64_t held_since_ns;           /* the idle device has been kept waiting since; 0: it is not */
         bool is_pumping, is_pumped_again; /* what happens while it pumps is looked after in the end */
         /*
          * Asks for pipeline_pump() once all that has come in together has been handed in: the batch that is composed
@@ -68,8 +69,8 @@ struct pipeline {
 /* The events that a device is opened with; their userdata is the pipeline. */
 extern const struct device_events pipeline_device_events;
 
-void pipeline_init(struct pipeline *pipeline, struct timeline *timeline, const struct pipeline_settings *settings,
-                   struct stats *stats);
+void pipeline_init(struct pipeline *pipeline, struct timeline *timeline,
+                   const struct pipeline_settings *settings, struct stats *stats);
 
 /* It must be idle, and no client may be left. */
 void pipeline_deinit(struct pipeline *pipeline);

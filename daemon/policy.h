@@ -36,7 +36,7 @@ struct policy_client {
         size_t n_gaps;                 /* so far; beyond POLICY_GAPS the oldest are overwritten */
         uint64_t q75_ns;               /* upper quartile of them; TIMELINE_NEVER until there are enough */
         uint64_t answered_ns;          /* when, if it has not sent anything since; else 0 */
-        uint64_t expected_for;         /* the composition that it is expected back for; see policy::n_composed */
+        uint64_t expected_for; /* the composition that it is expected back for; see policy::n_composed */
 };
 
 struct policy {
@@ -51,13 +51,14 @@ struct policy {
 /* How things stand when a batch could be composed. */
 struct policy_view {
         uint64_t now_ns;
-        uint64_t oldest_ns;       /* when the oldest job that waits came */
-        uint64_t latest_start_ns; /* when a batch must begin so that no deadline is missed; TIMELINE_NEVER: any time */
-        bool is_full;             /* more waits than one batch may hold */
-        size_t n_inside;          /* batches in the device */
-        uint64_t idle_ns;         /* when the last of them is predicted to end */
-        uint64_t pack_ns;         /* struct device */
-        bool is_swift_inside;     /* one of them holds a job of a client that will be back at once */
+        uint64_t oldest_ns; /* when the oldest job that waits came */
+        uint64_t
+                latest_start_ns; /* when a batch must begin so that no deadline is missed; TIMELINE_NEVER: any time */
+        bool is_full;            /* more waits than one batch may hold */
+        size_t n_inside;         /* batches in the device */
+        uint64_t idle_ns;     /* when the last of them is predicted to end */
+        uint64_t pack_ns;     /* struct device */
+        bool is_swift_inside; /* one of them holds a job of a client that will be back at once */
 };
 
 void policy_init(struct policy *policy, enum policy_kind kind, uint64_t window_ns);

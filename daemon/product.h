@@ -41,14 +41,14 @@ struct product {
         uint64_t ldb;
         bool b_transposed;
         struct resident *resident; /* ref, held by the job: B is this one's; NULL: an operand of its own */
-        void *c; /* elements of output_elem_bytes(form) */
+        void *c;                   /* elements of output_elem_bytes(form) */
         uint64_t ldc;
         enum output_form form;
-        uint32_t shift;          /* OUTPUT_INT8 */
-        enum rounding rounding;  /* OUTPUT_INT8 */
-        const float *row_scale;  /* OUTPUT_FLOAT32: m of them, or NULL */
-        const float *col_scale;  /* n, or NULL */
-        const float *bias;       /* n, or NULL */
+        uint32_t shift;         /* OUTPUT_INT8 */
+        enum rounding rounding; /* OUTPUT_INT8 */
+        const float *row_scale; /* OUTPUT_FLOAT32: m of them, or NULL */
+        const float *col_scale; /* n, or NULL */
+        const float *bias;      /* n, or NULL */
 };
 
 /*

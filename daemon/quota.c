@@ -105,11 +105,8 @@ bool quota_fault(const struct quota *quota, uid_t uid, enum quota_kind kind, int
 {
         /* The keys of the configuration, so that whoever reads the message knows what to raise. */
         static const char *const keys[] = {
-                [QUOTA_CONNECTIONS] = "connections",
-                [QUOTA_BYTES] = "bytes",
-                [QUOTA_ARENAS] = "arenas",
-                [QUOTA_WEIGHTS] = "weights",
-                [QUOTA_JOBS] = "jobs",
+                [QUOTA_CONNECTIONS] = "connections", [QUOTA_BYTES] = "bytes", [QUOTA_ARENAS] = "arenas",
+                [QUOTA_WEIGHTS] = "weights",         [QUOTA_JOBS] = "jobs",
         };
 
         if (r == QUOTA_E_UID)

@@ -66,7 +66,7 @@ int scheduler_client_init(struct scheduler *scheduler, struct scheduler_client *
         if (!client->user)
                 return -ENOMEM;
         TAILQ_INIT(&client->forming);
-        for (enum job_class class = 0; class < CLASS_MAX; class++) {
+        for (enum job_class class = 0; class < CLASS_MAX; class ++) {
                 client->flows[class].client = client;
                 client->flows[class].class = class;
                 TAILQ_INIT(&client->flows[class].jobs);
@@ -104,7 +104,8 @@ static void flow_take_out(struct scheduler_flow *flow)
 }
 
 /* Whatever it has not used while it was away is gone. */
-static void flow_push(struct scheduler *scheduler, struct scheduler_flow *flow, struct job *job, uint64_t now_ns)
+static void flow_push(struct scheduler *scheduler, struct scheduler_flow *flow, struct job *job,
+                      uint64_t now_ns)
 {
         struct scheduler_user *user = flow->client->user;
         const enum scheduler_lane lane = lane_of(flow->class);
@@ -188,8 +189,8 @@ static void group_complete(struct scheduler *scheduler, struct scheduler_client 
         }
 }
 
-void scheduler_push(struct scheduler *scheduler, struct scheduler_client *client, struct job *job, double queued_ns,
-                    uint64_t now_ns)
+void scheduler_push(struct scheduler *scheduler, struct scheduler_client *client, struct job *job,
+                    double queued_ns, uint64_t now_ns)
 {
         assert(!job->flow && job_rows_left(job) > 0);
         job->arrived_ns = now_ns;
@@ -261,7 +262,7 @@ static enum job_class class_starving(const struct scheduler *scheduler, uint64_t
 {
         enum job_class starving = CLASS_MAX;
 
-        for (enum job_class class = 0; class < CLASS_MAX; class++) {
+        for (enum job_class class = 0; class < CLASS_MAX; class ++) {
                 if (!scheduler_is_starving(scheduler, class, now_ns))
                         continue;
                 if (starving == CLASS_MAX ||
@@ -290,7 +291,7 @@ static struct job *next_in_front(struct scheduler *scheduler)
                                    least->lanes[LANE_FRONT].served_ns + scheduler->slack_ns)
                 return first_job(interactive, CLASS_INTERACTIVE);
         return first_job(least, TAILQ_EMPTY(&least->classes[CLASS_INTERACTIVE].flows) ? CLASS_NORMAL
-                                                                                     : CLASS_INTERACTIVE);
+                                                                                      : CLASS_INTERACTIVE);
 }
 
 static struct job *next_in_bulk(struct scheduler *scheduler)
@@ -324,7 +325,8 @@ struct job *scheduler_next_of_group(const struct job *job)
         return next && job->group != 0 && next->group == job->group ? next : NULL;
 }
 
-void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows, double charge_ns, uint64_t now_ns)
+void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows, double charge_ns,
+                    uint64_t now_ns)
 {
         struct scheduler_flow *flow = job->flow;
         struct scheduler_user *user = flow->client->user;
@@ -332,8 +334,8 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows,
 
         assert(!job->is_forming && rows >= 1 && rows <= rows_left);
         scheduler->starved_since_ns[flow->class] = now_ns;
-        user->classes[flow->class].floor_ns =
-                MAX(user->classes[flow->class].floor_ns, TAILQ_FIRST(&user->classes[flow->class].flows)->served_ns);
+        user->classes[flow->class].floor_ns = MAX(user->classes[flow->class].floor_ns,
+                                                  TAILQ_FIRST(&user->classes[flow->class].flows)->served_ns);
         user->lanes[lane_of(flow->class)].served_ns += charge_ns;
         flow_take_out(flow);
         flow->served_ns += charge_ns;

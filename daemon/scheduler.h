@@ -69,8 +69,9 @@ struct scheduler_client {
 
 struct scheduler {
         TAILQ_HEAD(, scheduler_user) users; /* owned; a handful on any real machine, so a list will do */
-        double floors_ns[LANE_MAX];         /* what the least served user with jobs had been served, at the last look */
-        struct job_list arrivals;  /* all jobs that wait or form, oldest first */
+        double floors_ns
+                [LANE_MAX];       /* what the least served user with jobs had been served, at the last look */
+        struct job_list arrivals; /* all jobs that wait or form, oldest first */
         struct job_list deadlines; /* those with a deadline, earliest first */
         size_t depth;              /* jobs that wait, without those that form */
         size_t class_depth[CLASS_MAX];
@@ -98,8 +99,8 @@ struct scheduler_user *scheduler_user_ref(struct scheduler_user *user);
 struct scheduler_user *scheduler_user_unref(struct scheduler *scheduler, struct scheduler_user *user);
 
 /* Queues a job that has rows left, whose device time is predicted to be `queued_ns`. With `more` it forms. */
-void scheduler_push(struct scheduler *scheduler, struct scheduler_client *client, struct job *job, double queued_ns,
-                    uint64_t now_ns);
+void scheduler_push(struct scheduler *scheduler, struct scheduler_client *client, struct job *job,
+                    double queued_ns, uint64_t now_ns);
 
 /* Completes the client's group as it is, if there is one. */
 void scheduler_complete_group(struct scheduler *scheduler, struct scheduler_client *client, uint64_t now_ns);
@@ -120,7 +121,8 @@ struct job *scheduler_next_of_group(const struct job *job);
  * `rows` rows of a job go to the device, and add `charge_ns` to their batch. A job with no rows left leaves the
  * scheduler.
  */
-void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows, double charge_ns, uint64_t now_ns);
+void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows, double charge_ns,
+                    uint64_t now_ns);
 
 /* Takes a job out, if it is there. */
 void scheduler_remove(struct scheduler *scheduler, struct job *job);

@@ -98,11 +98,10 @@ static bool weights_resolve(const struct admission *admission)
         if (!weights)
                 return session_weights_fault(matmul->weights, admission->fault);
         if (matmul->k != weights->resident.k || matmul->n != weights->resident.n)
-                return fault_set(admission->fault, STATUS_INVALID,
-                                 "B is %" PRIu64 " x %" PRIu64 ", but weights %" PRIu64 " are %" PRIu64
-                                 " x %" PRIu64,
-                                 matmul->k, matmul->n, matmul->weights, weights->resident.k,
-                                 weights->resident.n);
+                return fault_set(
+                        admission->fault, STATUS_INVALID,
+                        "B is %" PRIu64 " x %" PRIu64 ", but weights %" PRIu64 " are %" PRIu64 " x %" PRIu64,
+                        matmul->k, matmul->n, matmul->weights, weights->resident.k, weights->resident.n);
         admission->job->weights = weights_ref(weights);
         product->b = weights->resident.b;
         product->ldb = weights->resident.n;
@@ -265,7 +264,8 @@ void session_matmul_arrived(struct session *session)
         TAILQ_INSERT_TAIL(&session->jobs, job, session_link);
         session->n_jobs++;
         /* What a refusal needs to know of it: nothing else is left of the request, and the job may be gone below. */
-        request = (struct request){.type = FRAME_MATMUL, .id = job->request_id, .matmul = {.more = job->more}};
+        request =
+                (struct request){.type = FRAME_MATMUL, .id = job->request_id, .matmul = {.more = job->more}};
         if (pipeline_submit(session->context->pipeline, &session->client, job, &fault))
                 return;
         TAILQ_REMOVE(&session->jobs, job, session_link);

@@ -17,15 +17,15 @@
 
 /* What all sessions of a daemon share. */
 struct session_context {
-        struct arena_set *arenas;    /* borrowed: outlives all sessions */
-        struct weights_set *weights; /* borrowed: same */
-        struct quota *quota;         /* borrowed: same */
-        struct pipeline *pipeline;   /* borrowed: same */
-        struct stats *stats;         /* borrowed: same */
-        struct limits limits;        /* as announced in WELCOME */
-        const char *backend;         /* static text */
-        uid_t owner_uid;             /* the daemon's own: may change settings, as root may */
-        bool stopping;               /* no new jobs, and no new weights */
+        struct arena_set *arenas;             /* borrowed: outlives all sessions */
+        struct weights_set *weights;          /* borrowed: same */
+        struct quota *quota;                  /* borrowed: same */
+        struct pipeline *pipeline;            /* borrowed: same */
+        struct stats *stats;                  /* borrowed: same */
+        struct limits limits;                 /* as announced in WELCOME */
+        const char *backend;                  /* static text */
+        uid_t owner_uid;                      /* the daemon's own: may change settings, as root may */
+        bool stopping;                        /* no new jobs, and no new weights */
         char *(*status_json)(void *userdata); /* malloc'ed; NULL when memory is short */
         /* Changes a setting while the daemon runs. False: no such key, or not a value of it. */
         bool (*set)(void *userdata, const char *key, const char *value, struct fault *ret_fault);
@@ -40,14 +40,14 @@ struct session {
         struct reply_sink sink;
         uid_t uid;
         char name[MESSAGE_CLIENT_NAME_MAX + 1];
-        bool greeted; /* HELLO has been answered */
+        bool greeted;                  /* HELLO has been answered */
         struct pipeline_client client; /* as the pipeline sees us */
         uint32_t last_arena_id;
-        size_t n_arenas; /* with a living handle */
+        size_t n_arenas;                    /* with a living handle */
         TAILQ_HEAD(, session_arena) arenas; /* owned */
         TAILQ_HEAD(, job) jobs;             /* borrowed from the pipeline: accepted and not done */
         size_t n_jobs;
-        struct job *arriving; /* owned: its payload is on the way; NULL: none */
+        struct job *arriving;                     /* owned: its payload is on the way; NULL: none */
         TAILQ_HEAD(, session_weights) weights;    /* owned: loaded, and being loaded */
         void *weights_by_id;                      /* tsearch tree of those that are loaded */
         struct session_weights *weights_arriving; /* one of them: its payload is on the way; NULL: none */

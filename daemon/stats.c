@@ -42,10 +42,10 @@ static json_t *clients_json(const struct stats_now *now)
 
         for (size_t i = 0; i < now->n_clients; i++) {
                 const struct stats_client *client = &now->clients[i];
-                json_t *object = json_pack("{s:I, s:I, s:s, s:I, s:I}", "uid", (json_int_t)client->uid, "pid",
-                                           (json_int_t)client->pid, "name", client->name, "device_us",
-                                           (json_int_t)(client->device_ns / 1000), "jobs",
-                                           (json_int_t)client->jobs);
+                json_t *object =
+                        json_pack("{s:I, s:I, s:s, s:I, s:I}", "uid", (json_int_t)client->uid, "pid",
+                                  (json_int_t)client->pid, "name", client->name, "device_us",
+                                  (json_int_t)(client->device_ns / 1000), "jobs", (json_int_t)client->jobs);
 
                 if (json_array_append_new(array, object) != 0) { /* also for NULL */
                         json_decref(array);
@@ -55,10 +55,9 @@ static json_t *clients_json(const struct stats_now *now)
         return array;
 }
 
-char *stats_json(const struct stats *stats, const struct stats_now *now)
+/* False when memory is short; the same below. */
+static bool numbers_add(json_t *object, const struct stats *stats, const struct stats_now *now)
 {
-        const uint64_t jobs = stats->jobs_ok + stats->jobs_refused + stats->jobs_expired +
-                              stats->jobs_cancelled + stats->jobs_failed;
         const struct {
                 const char *key;
                 double value;
@@ -69,6 +68,17 @@ char *stats_json(const struct stats *stats, const struct stats_now *now)
                 {"padded_macs", stats->padded_macs},
                 {"padding_share", stats->padded_macs > 0 ? 1 - stats->macs / stats->padded_macs : 0},
         };
+
+        for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+                if (json_object_set_new(object, numbers[i].key, json_real(numbers[i].value)) != 0)
+                        return false;
+        return true;
+}
+
+static bool counts_add(json_t *object, const struct stats *stats, const struct stats_now *now)
+{
+        const uint64_t jobs = stats->jobs_ok + stats->jobs_refused + stats->jobs_expired +
+                              stats->jobs_cancelled + stats->jobs_failed;
         const struct {
                 const char *key;
                 uint64_t value;
@@ -109,18 +119,23 @@ char *stats_json(const struct stats *stats, const struct stats_now *now)
                 {"loop_held_max_us", stats->hold.max_us},
                 {"loop_held_p99_us", hold_meter_quantile_us(&stats->hold, 0.99)},
         };
+
+        for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+                if (json_object_set_new(object, counts[i].key, json_integer((json_int_t)counts[i].value)) !=
+                    0)
+                        return false;
+        return true;
+}
+
+char *stats_json(const struct stats *stats, const struct stats_now *now)
+{
         json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "version", DAEMON_VERSION, "backend",
                                    now->backend, "device_state", now->device_state, "device", now->device,
                                    "policy", now->policy, "stacking", now->stacking ? "on" : "off");
         char *text = NULL;
-        bool ok = object != NULL;
+        bool ok = object && numbers_add(object, stats, now) && counts_add(object, stats, now) &&
+                  json_object_set_new(object, "clients", clients_json(now)) == 0;
 
-        for (size_t i = 0; i < ARRAY_SIZE(numbers) && ok; i++)
-                ok = json_object_set_new(object, numbers[i].key, json_real(numbers[i].value)) == 0;
-        for (size_t i = 0; i < ARRAY_SIZE(counts) && ok; i++)
-                ok = json_object_set_new(object, counts[i].key, json_integer((json_int_t)counts[i].value)) ==
-                     0;
-        ok = ok && json_object_set_new(object, "clients", clients_json(now)) == 0;
         if (ok)
                 text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
         json_decref(object);

@@ -41,7 +41,7 @@ uint64_t hold_meter_quantile_us(const struct hold_meter *meter, double quantile)
 struct stats_client {
         unsigned uid;
         int pid;
-        const char *name; /* borrowed; printable */
+        const char *name;   /* borrowed; printable */
         uint64_t device_ns; /* of the device, so far */
         uint64_t jobs;      /* that it waits for */
 };

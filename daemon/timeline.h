@@ -23,7 +23,7 @@ struct timeline;
 struct alarm {
         void (*fn)(void *userdata);
         void *userdata;
-        uint64_t at_ns; /* TIMELINE_NEVER: not set */
+        uint64_t at_ns;          /* TIMELINE_NEVER: not set */
         TAILQ_ENTRY(alarm) link; /* timeline::alarms, while set */
 };
 
@@ -35,7 +35,7 @@ struct timeline_ops {
 
 struct timeline {
         const struct timeline_ops *ops; /* borrowed: constant */
-        TAILQ_HEAD(, alarm) alarms;     /* set, earliest first; equal times in the order in which they were set */
+        TAILQ_HEAD(, alarm) alarms; /* set, earliest first; equal times in the order in which they were set */
 };
 
 void timeline_init(struct timeline *timeline, const struct timeline_ops *ops);

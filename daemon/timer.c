@@ -21,7 +21,8 @@ static void next_changed(struct timeline *timeline, uint64_t at_ns)
                 when.it_value.tv_sec = (time_t)(at_ns / 1000000000);
                 when.it_value.tv_nsec = (long)(at_ns % 1000000000);
         }
-        (void)timerfd_settime(timer->fd, TFD_TIMER_ABSTIME, &when, NULL); /* cannot fail: all of it is valid */
+        (void)timerfd_settime(timer->fd, TFD_TIMER_ABSTIME, &when,
+                              NULL); /* cannot fail: all of it is valid */
 }
 
 static const struct timeline_ops timer_ops = {.now_ns = now_ns, .next_changed = next_changed};

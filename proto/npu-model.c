@@ -38,13 +38,13 @@
 #define POLLED_TASK_BYTES  148
 #define QUEUE_TASKS        4
 
-#define ORIGIN_TILE          16
-#define ORIGIN_CALL_NS       32.54e6
-#define ORIGIN_TILE_NS       0.484e6
-#define ORIGIN_MEASURED_NS   0.46e6
-#define ORIGIN_CALL_SYNCS    2
-#define ORIGIN_CALL_COPIES   8
-#define ORIGIN_TILE_MACS     ((double)ORIGIN_TILE * ORIGIN_TILE * ORIGIN_TILE)
+#define ORIGIN_TILE        16
+#define ORIGIN_CALL_NS     32.54e6
+#define ORIGIN_TILE_NS     0.484e6
+#define ORIGIN_MEASURED_NS 0.46e6
+#define ORIGIN_CALL_SYNCS  2
+#define ORIGIN_CALL_COPIES 8
+#define ORIGIN_TILE_MACS   ((double)ORIGIN_TILE * ORIGIN_TILE * ORIGIN_TILE)
 
 const char *const npu_model_names[] = {"phoenix", "origin", "origin-measured", NULL};
 static_assert(ARRAY_SIZE(npu_model_names) == NPU_MODEL_MAX + 1, "a name each");
@@ -52,15 +52,15 @@ static_assert(ARRAY_SIZE(npu_model_names) == NPU_MODEL_MAX + 1, "a name each");
 const struct npu_traits *npu_model_traits(enum npu_model model)
 {
         static const struct npu_traits traits[] = {
-                [NPU_PHOENIX] = {"a model of an NPU (Phoenix, stream64), computed on the CPU", TILE_ROWS, TILE_DEPTH,
-                                 TILE_COLS, 16, 2, PROLOGUE_NS,
+                [NPU_PHOENIX] = {"a model of an NPU (Phoenix, stream64), computed on the CPU", TILE_ROWS,
+                                 TILE_DEPTH, TILE_COLS, 16, 2, PROLOGUE_NS,
                                  STEP_NS / ((double)TILE_ROWS * TILE_DEPTH * TILE_COLS)},
-                [NPU_ORIGIN] = {"a model of the original 16x16 wrapper (estimated), computed on the CPU", ORIGIN_TILE,
-                                ORIGIN_TILE, ORIGIN_TILE, 1, 1, 1,
+                [NPU_ORIGIN] = {"a model of the original 16x16 wrapper (estimated), computed on the CPU",
+                                ORIGIN_TILE, ORIGIN_TILE, ORIGIN_TILE, 1, 1, 1,
                                 (ORIGIN_CALL_NS + ORIGIN_TILE_NS) / ORIGIN_TILE_MACS},
-                [NPU_ORIGIN_MEASURED] = {"a model of the original 16x16 wrapper (measured), computed on the CPU",
-                                         ORIGIN_TILE, ORIGIN_TILE, ORIGIN_TILE, 1, 1, 1,
-                                         ORIGIN_MEASURED_NS / ORIGIN_TILE_MACS},
+                [NPU_ORIGIN_MEASURED] =
+                        {"a model of the original 16x16 wrapper (measured), computed on the CPU", ORIGIN_TILE,
+                         ORIGIN_TILE, ORIGIN_TILE, 1, 1, 1, ORIGIN_MEASURED_NS / ORIGIN_TILE_MACS},
         };
 
         return &traits[model];
@@ -79,13 +79,15 @@ static double max(double a, double b)
 /* `n_tasks` pushes to the queue of one lane. */
 static double tasks_bytes(double n_tasks)
 {
-        return n_tasks <= QUEUE_TASKS ? n_tasks * TASK_BYTES
-                                      : QUEUE_TASKS * TASK_BYTES + (n_tasks - QUEUE_TASKS) * POLLED_TASK_BYTES;
+        return n_tasks <= QUEUE_TASKS
+                       ? n_tasks * TASK_BYTES
+                       : QUEUE_TASKS * TASK_BYTES + (n_tasks - QUEUE_TASKS) * POLLED_TASK_BYTES;
 }
 
 static double phoenix_ns(const struct npu_product *products, size_t n_products)
 {
-        double steps = 0, macro_tiles = 0, a_bytes = 0, b_bytes = 0, b_tasks = 0; /* bytes and tasks: of one lane */
+        double steps = 0, macro_tiles = 0, a_bytes = 0, b_bytes = 0,
+               b_tasks = 0; /* bytes and tasks: of one lane */
         double stream_bytes, ns;
 
         for (size_t i = 0; i < n_products; i++) {
@@ -112,9 +114,7 @@ static double phoenix_ns(const struct npu_product *products, size_t n_products)
 static struct npu_outlay phoenix_run(const struct npu_product *products, size_t n_products)
 {
         struct npu_outlay outlay = {
-                .ns = phoenix_ns(products, n_products),
-                .calls = 1,
-                .buffer_syncs = 2, /* A in, C out */
+                .ns = phoenix_ns(products, n_products), .calls = 1, .buffer_syncs = 2, /* A in, C out */
         };
         bool sends_b = false;
 

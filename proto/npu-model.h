@@ -13,8 +13,8 @@
 #include "base.h"
 
 enum npu_model {
-        NPU_PHOENIX = 0,     /* stream64, one batched submission: xclbin/README.md */
-        NPU_ORIGIN,          /* the original wrapper, one call for each 16x16x16 tile, as its authors estimated it */
+        NPU_PHOENIX = 0, /* stream64, one batched submission: xclbin/README.md */
+        NPU_ORIGIN, /* the original wrapper, one call for each 16x16x16 tile, as its authors estimated it */
         NPU_ORIGIN_MEASURED, /* the same, as they measured it later */
         NPU_MODEL_MAX
 };
@@ -26,7 +26,7 @@ extern const char *const npu_model_names[];
 struct npu_traits {
         const char *description;
         uint64_t tile_rows, tile_depth, tile_cols; /* what M, K and N are padded to */
-        size_t stacks_max; /* products of one submission */
+        size_t stacks_max;                         /* products of one submission */
         size_t slots;      /* submissions that it takes at once, the running one included */
         double fixed_ns;   /* of a submission */
         double ns_per_mac; /* and of a multiply-add, padding included, where those are what takes time */
@@ -43,8 +43,8 @@ struct npu_product {
 /* What a submission of them takes. */
 struct npu_outlay {
         double ns;
-        uint64_t calls;         /* of the device: 1, but for those that compute a tile a call */
-        uint64_t buffer_syncs;  /* of matrices */
+        uint64_t calls;        /* of the device: 1, but for those that compute a tile a call */
+        uint64_t buffer_syncs; /* of matrices */
         uint64_t matrix_copies;
 };
 struct npu_outlay npu_model_run(enum npu_model model, const struct npu_product *products, size_t n_products);

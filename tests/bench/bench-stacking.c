@@ -90,7 +90,8 @@ static double median(double *values, size_t n)
         return values[n / 2];
 }
 
-static void compare_both(struct bench *bench, const char *name, size_t n_rounds, size_t n_jobs, size_t together)
+static void compare_both(struct bench *bench, const char *name, size_t n_rounds, size_t n_jobs,
+                         size_t together)
 {
         double *on_us = calloc(n_rounds, sizeof *on_us), *off_us = calloc(n_rounds, sizeof *off_us);
         double *ratio = calloc(n_rounds, sizeof *ratio);

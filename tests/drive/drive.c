@@ -24,7 +24,7 @@ struct driven {
                 struct driven *driven;
                 struct alarm alarm;
                 size_t n_left; /* jobs of its group that have not ended */
-        } *thoughts;           /* closed: one for each group outstanding; owned */
+        } * thoughts;          /* closed: one for each group outstanding; owned */
         size_t index;
 };
 
@@ -176,7 +176,8 @@ static struct job *job_make(struct driven *driven, struct thought *thought, bool
         const struct drive_client *spec = driven->spec;
         struct drive_job *own = calloc(1, sizeof *own);
         struct job *job = job_new(0, on_rows, on_done, own);
-        const uint64_t m = spec->m_most > spec->m ? rng_between(&driven->rng, spec->m, spec->m_most) : spec->m;
+        const uint64_t m =
+                spec->m_most > spec->m ? rng_between(&driven->rng, spec->m, spec->m_most) : spec->m;
 
         assert(own && job);
         *own = (struct drive_job){.driven = driven, .thought = thought, .submitted_ns = now_ns(drive)};
@@ -327,7 +328,7 @@ static void starving_look(struct drive *drive, const struct batch *batch)
 
         for (size_t i = 0; i < batch->n_slices; i++)
                 is_served[batch->slices[i].job->class] = true;
-        for (enum job_class class = 0; class < CLASS_MAX; class++) {
+        for (enum job_class class = 0; class < CLASS_MAX; class ++) {
                 if (is_served[class] || scheduler->class_depth[class] == 0)
                         drive->starved_since_ns[class] = now_ns(drive);
                 else if (drive->starved_since_ns[class] != 0)

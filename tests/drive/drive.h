@@ -37,9 +37,10 @@ struct drive_client {
         size_t group;         /* jobs that are sent as one group; 0 and 1: by themselves */
         size_t credits;       /* jobs outstanding at most, others are dropped and counted; 0: any number */
         enum drive_arrivals arrivals;
-        size_t depth;         /* closed: groups outstanding; 0 is 1 */
+        size_t depth; /* closed: groups outstanding; 0 is 1 */
         enum drive_think think;
-        double think_us, think_cv; /* closed: from an answer to the next submission; cv of the normal distribution */
+        double think_us,
+                think_cv; /* closed: from an answer to the next submission; cv of the normal distribution */
         double pause_share, pause_us; /* closed: so many of these are longer, by so much */
         double rate_a_s;              /* open: groups a second */
         double start_us;              /* when it sends first; 0: at any time within the first millisecond */
@@ -72,8 +73,9 @@ struct drive_result {
         double seconds;      /* of virtual time, until n_jobs had ended */
         uint64_t n_measured; /* that had ended well by then */
         uint64_t n_submitted, n_done, n_expired, n_cancelled, n_failed, n_refused, n_dropped;
-        uint64_t longest_starved_us; /* for so long a class waited without being served, measured at submissions */
-        uint64_t longest_batch_ns;   /* as predicted */
+        uint64_t
+                longest_starved_us; /* for so long a class waited without being served, measured at submissions */
+        uint64_t longest_batch_ns;        /* as predicted */
         struct drive_latencies latencies; /* of all that ended well, but for the first tenth */
         struct {
                 struct drive_latencies latencies;

@@ -11,12 +11,24 @@
 #include "daemon/device.h"
 #include "tests/drive/drive.h"
 
-enum { KEY_MODEL = 256, KEY_JOBS, KEY_SEED, KEY_BOUND, KEY_AGING, KEY_WINDOW, KEY_CLIENTS, KEY_NO_STACKING, KEY_FAULTS };
+enum {
+        KEY_MODEL = 256,
+        KEY_JOBS,
+        KEY_SEED,
+        KEY_BOUND,
+        KEY_AGING,
+        KEY_WINDOW,
+        KEY_CLIENTS,
+        KEY_NO_STACKING,
+        KEY_FAULTS
+};
 
 static const struct argp_option options[] = {
         {"clients", KEY_CLIENTS, "N[,KEY=VALUE...]", 0,
-         "So many clients (again for others). Keys, with their defaults: uid=1, m=1536, m-most=0, k=384, n=384, "
-         "weights=0 (-1: B with each job), class=normal, group=1, credits=0, depth=1, think=30, cv=0.3, exp=0, "
+         "So many clients (again for others). Keys, with their defaults: uid=1, m=1536, m-most=0, k=384, "
+         "n=384, "
+         "weights=0 (-1: B with each job), class=normal, group=1, credits=0, depth=1, think=30, cv=0.3, "
+         "exp=0, "
          "pause-share=0, pause=20000, rate=0 (open loop, of each), deadline=0; times in us, rates in 1/s",
          0},
         {"model", KEY_MODEL, "NAME", 0, "phoenix, origin or origin-measured (default: phoenix)", 0},
@@ -36,7 +48,7 @@ static uint64_t *number_key(struct drive_client *client, const char *key)
                 const char *key;
                 uint64_t *value;
         } keys[] = {
-                {"m", &client->m}, {"m-most", &client->m_most}, {"k", &client->k},
+                {"m", &client->m}, {"m-most", &client->m_most},        {"k", &client->k},
                 {"n", &client->n}, {"deadline", &client->deadline_us},
         };
 
@@ -66,7 +78,9 @@ static double *real_key(struct drive_client *client, const char *key)
 static bool other_key(struct drive_client *client, const char *key, const char *value)
 {
         if (strcmp(key, "class") == 0)
-                client->class = value[0] == 'i' ? CLASS_INTERACTIVE : value[0] == 'b' ? CLASS_BULK : CLASS_NORMAL;
+                client->class = value[0] == 'i'   ? CLASS_INTERACTIVE
+                                : value[0] == 'b' ? CLASS_BULK
+                                                  : CLASS_NORMAL;
         else if (strcmp(key, "uid") == 0)
                 client->uid = (uid_t)strtoul(value, NULL, 10);
         else if (strcmp(key, "weights") == 0)
@@ -86,8 +100,8 @@ static bool other_key(struct drive_client *client, const char *key, const char *
 
 static void clients_add(struct drive_spec *spec, char *text, struct argp_state *state)
 {
-        struct drive_client client = {.uid = 1, .m = 1536, .k = 384, .n = 384, .think_us = 30, .think_cv = 0.3,
-                                      .pause_us = 20000};
+        struct drive_client client = {
+                .uid = 1, .m = 1536, .k = 384, .n = 384, .think_us = 30, .think_cv = 0.3, .pause_us = 20000};
         char *part = strtok(text, ",");
         const unsigned long n = part ? strtoul(part, NULL, 10) : 0;
 
@@ -158,7 +172,8 @@ int main(int argc, char **argv)
         static const struct argp argp = {
                 .options = options,
                 .parser = parse,
-                .doc = "Simulated clients on the daemon's scheduler, batcher and policies, over a model of a device.",
+                .doc = "Simulated clients on the daemon's scheduler, batcher and policies, over a model of a "
+                       "device.",
         };
         struct drive_spec spec = {.n_jobs = 100000, .seed = 1};
 
@@ -167,20 +182,21 @@ int main(int argc, char **argv)
         if (spec.n_clients == 0)
                 clients_add(&spec, (char[]){"4"}, NULL);
         (void)printf("%s (a model)\n%-8s %10s %9s %9s %9s %9s %6s %8s %7s %6s %6s\n",
-                     npu_model_traits(spec.model)->description, "policy", "jobs/s", "p50 us", "p90 us", "p99 us",
-                     "max us", "jobs/b", "expired", "padding", "hold", "busy");
+                     npu_model_traits(spec.model)->description, "policy", "jobs/s", "p50 us", "p90 us",
+                     "p99 us", "max us", "jobs/b", "expired", "padding", "hold", "busy");
         for (spec.policy = 0; spec.policy < POLICY_MAX; spec.policy++) {
                 struct drive_result result;
 
                 drive_run(&spec, &result);
-                (void)printf("%-8s %10.1f %9.1f %9.1f %9.1f %9.1f %6.2f %8llu %7.3f %6.3f %6.3f\n",
-                             policy_names[spec.policy], drive_jobs_a_s(&result),
-                             drive_quantile_us(&result.latencies, 0.5), drive_quantile_us(&result.latencies, 0.9),
-                             drive_quantile_us(&result.latencies, 0.99), drive_quantile_us(&result.latencies, 1),
-                             drive_jobs_a_submission(&result), (unsigned long long)result.n_expired,
-                             1 - result.stats.macs / result.stats.padded_macs,
-                             (double)result.stats.hold_ns * 1e-9 / result.seconds,
-                             (double)result.stats.device_busy_ns * 1e-9 / result.seconds);
+                (void)printf(
+                        "%-8s %10.1f %9.1f %9.1f %9.1f %9.1f %6.2f %8llu %7.3f %6.3f %6.3f\n",
+                        policy_names[spec.policy], drive_jobs_a_s(&result),
+                        drive_quantile_us(&result.latencies, 0.5), drive_quantile_us(&result.latencies, 0.9),
+                        drive_quantile_us(&result.latencies, 0.99), drive_quantile_us(&result.latencies, 1),
+                        drive_jobs_a_submission(&result), (unsigned long long)result.n_expired,
+                        1 - result.stats.macs / result.stats.padded_macs,
+                        (double)result.stats.hold_ns * 1e-9 / result.seconds,
+                        (double)result.stats.device_busy_ns * 1e-9 / result.seconds);
                 drive_result_deinit(&result);
         }
         return 0;

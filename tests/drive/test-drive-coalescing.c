@@ -22,8 +22,13 @@ static struct drive_spec spec_of(size_t n_clients, uint64_t seed)
                 .model = NPU_PHOENIX, .n_jobs = ARRIVALS, .seed = seed, .n_clients = n_clients};
 
         for (size_t i = 0; i < n_clients; i++)
-                spec.clients[i] = (struct drive_client){
-                        .uid = 1000, .m = 1536, .k = 384, .n = 384, .weights = 0, .think_us = GAP_US, .think_cv = 0.3};
+                spec.clients[i] = (struct drive_client){.uid = 1000,
+                                                        .m = 1536,
+                                                        .k = 384,
+                                                        .n = 384,
+                                                        .weights = 0,
+                                                        .think_us = GAP_US,
+                                                        .think_cv = 0.3};
         return spec;
 }
 
@@ -48,7 +53,8 @@ static struct pair run_both(struct drive_spec *spec, const char *what)
                 pair.jobs_a_submission[policy] = drive_jobs_a_submission(&result);
                 drive_result_deinit(&result);
         }
-        (void)printf("%s: natural %.0f jobs/s, p99 %.0f us, %.2f a submission; hold %.0f (%+.1f%%), %.0f (%+.1f%%), "
+        (void)printf("%s: natural %.0f jobs/s, p99 %.0f us, %.2f a submission; hold %.0f (%+.1f%%), %.0f "
+                     "(%+.1f%%), "
                      "%.2f (model)\n",
                      what, pair.jobs_a_s[0], pair.p99_us[0], pair.jobs_a_submission[0], pair.jobs_a_s[1],
                      100 * (pair.jobs_a_s[1] / pair.jobs_a_s[0] - 1), pair.p99_us[1],
@@ -69,7 +75,8 @@ START_TEST(test_synchronous_clients_meet)
         char what[64];
         struct pair pair;
 
-        (void)snprintf(what, sizeof what, "%zu synchronous clients, seed %llu", k, (unsigned long long)spec.seed);
+        (void)snprintf(what, sizeof what, "%zu synchronous clients, seed %llu", k,
+                       (unsigned long long)spec.seed);
         pair = run_both(&spec, what);
         ck_assert_double_ge(pair.jobs_a_submission[POLICY_HOLD], 0.95 * (double)k);
         ck_assert_double_eq_tol(pair.jobs_a_submission[POLICY_NATURAL], (double)k / 2, 0.05 * (double)k);
@@ -133,8 +140,9 @@ static const struct {
         enum drive_think think;
         size_t n_clients;
 } thinkers[] = {
-        {200, DRIVE_NORMAL, 2},  {200, DRIVE_NORMAL, 4},  {200, DRIVE_NORMAL, 8},  {200, DRIVE_EXPONENTIAL, 4},
-        {2000, DRIVE_NORMAL, 2}, {2000, DRIVE_NORMAL, 4}, {2000, DRIVE_NORMAL, 8}, {2000, DRIVE_EXPONENTIAL, 4},
+        {200, DRIVE_NORMAL, 2},      {200, DRIVE_NORMAL, 4},       {200, DRIVE_NORMAL, 8},
+        {200, DRIVE_EXPONENTIAL, 4}, {2000, DRIVE_NORMAL, 2},      {2000, DRIVE_NORMAL, 4},
+        {2000, DRIVE_NORMAL, 8},     {2000, DRIVE_EXPONENTIAL, 4},
 };
 
 START_TEST(test_thinking_clients_lose_nothing)
@@ -146,8 +154,8 @@ START_TEST(test_thinking_clients_lose_nothing)
                 spec.clients[i].think_us = thinkers[_i].think_us;
                 spec.clients[i].think = thinkers[_i].think;
         }
-        (void)snprintf(what, sizeof what, "%zu that think %.0f us (%s)", spec.n_clients, thinkers[_i].think_us,
-                       thinkers[_i].think == DRIVE_NORMAL ? "normal" : "exponential");
+        (void)snprintf(what, sizeof what, "%zu that think %.0f us (%s)", spec.n_clients,
+                       thinkers[_i].think_us, thinkers[_i].think == DRIVE_NORMAL ? "normal" : "exponential");
         expect_no_loss(&spec, what);
 }
 END_TEST

@@ -26,7 +26,8 @@ static void heavy_and_light(bool first_come, bool is_one_user, size_t depth, dou
                 .n_jobs = ARRIVALS,
                 .seed = 7,
                 .first_come = first_come,
-                .bound_us = SHORT_US, /* 18 of these macro-tiles: fairness needs a batch that does not hold everything */
+                .bound_us =
+                        SHORT_US, /* 18 of these macro-tiles: fairness needs a batch that does not hold everything */
                 .n_clients = 4,
         };
         struct drive_result result;
@@ -131,15 +132,24 @@ END_TEST
 /* Jobs of one size: equal time is equal numbers, as any user would count. */
 START_TEST(test_equal_jobs_are_done_in_equal_numbers)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = ARRIVALS, .seed = 9,
-                                  .bound_us = SHORT_US, .n_clients = 12};
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .n_jobs = ARRIVALS,
+                                  .seed = 9,
+                                  .bound_us = SHORT_US,
+                                  .n_clients = 12};
         struct drive_result result;
         double users[3] = {0};
 
         for (size_t i = 0; i < 12; i++) /* ten connections, one, one */
-                spec.clients[i] = (struct drive_client){.uid = i < 10 ? 1 : (uid_t)i, .m = 256, .k = 384, .n = 256,
-                                                        .weights = i < 10 ? 0 : (int)i, .depth = 64,
-                                                        .think_us = 30, .think_cv = 0.3};
+                spec.clients[i] = (struct drive_client){.uid = i < 10 ? 1 : (uid_t)i,
+                                                        .m = 256,
+                                                        .k = 384,
+                                                        .n = 256,
+                                                        .weights = i < 10 ? 0 : (int)i,
+                                                        .depth = 64,
+                                                        .think_us = 30,
+                                                        .think_cv = 0.3};
         drive_run(&spec, &result);
         for (size_t i = 0; i < 12; i++)
                 users[i < 10 ? 0 : i - 9] += (double)result.clients[i].n_done;
@@ -151,15 +161,24 @@ END_TEST
 /* Away for half of the time, it comes back with all it has: it is owed its share from then on, and nothing else. */
 START_TEST(test_a_client_that_returns_saves_nothing_up)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = ARRIVALS, .seed = 10,
-                                  .bound_us = SHORT_US, .n_clients = 3};
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .n_jobs = ARRIVALS,
+                                  .seed = 10,
+                                  .bound_us = SHORT_US,
+                                  .n_clients = 3};
         const double away_s = 5;
         struct drive_result result;
         double share;
 
         for (size_t i = 0; i < 3; i++)
-                spec.clients[i] = (struct drive_client){.uid = (uid_t)i + 1, .m = 512, .k = 384, .n = 256,
-                                                        .weights = (int)i, .depth = 64, .think_us = 30,
+                spec.clients[i] = (struct drive_client){.uid = (uid_t)i + 1,
+                                                        .m = 512,
+                                                        .k = 384,
+                                                        .n = 256,
+                                                        .weights = (int)i,
+                                                        .depth = 64,
+                                                        .think_us = 30,
                                                         .think_cv = 0.3};
         spec.clients[2].start_us = away_s * 1e6;
         spec.n_jobs = 3 * ARRIVALS + ARRIVALS / 2;
@@ -176,14 +195,23 @@ END_TEST
 /* A class orders a user's own work: a flood of INTERACTIVE takes nothing from another user's NORMAL. */
 START_TEST(test_a_class_is_no_claim_on_others)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = ARRIVALS, .seed = 11,
-                                  .bound_us = SHORT_US, .n_clients = 2};
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .n_jobs = ARRIVALS,
+                                  .seed = 11,
+                                  .bound_us = SHORT_US,
+                                  .n_clients = 2};
         struct drive_result result;
         double users_s[2];
 
         for (size_t i = 0; i < 2; i++)
-                spec.clients[i] = (struct drive_client){.uid = (uid_t)i + 1, .m = 512, .k = 384, .n = 256,
-                                                        .weights = (int)i, .depth = 64, .think_us = 30,
+                spec.clients[i] = (struct drive_client){.uid = (uid_t)i + 1,
+                                                        .m = 512,
+                                                        .k = 384,
+                                                        .n = 256,
+                                                        .weights = (int)i,
+                                                        .depth = 64,
+                                                        .think_us = 30,
                                                         .think_cv = 0.3,
                                                         .class = i == 0 ? CLASS_INTERACTIVE : CLASS_NORMAL};
         drive_run(&spec, &result);

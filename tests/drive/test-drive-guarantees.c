@@ -27,7 +27,8 @@ static struct drive_client any_client(void)
                 .class = (enum job_class)rng_below(&rng, CLASS_MAX),
                 .deadline_us = rng_once_in(&rng, 4) ? rng_between(&rng, 1, 20000) : 0,
                 .group = rng_once_in(&rng, 3) ? rng_between(&rng, 2, 5) : 1,
-                .credits = rng_between(&rng, 1, rng_once_in(&rng, 4) ? 2 : 64), /* as the daemon's clients have */
+                .credits = rng_between(&rng, 1,
+                                       rng_once_in(&rng, 4) ? 2 : 64), /* as the daemon's clients have */
                 .arrivals = rng_once_in(&rng, 2) ? DRIVE_OPEN : DRIVE_CLOSED,
                 .depth = rng_between(&rng, 1, 8),
                 .think = rng_once_in(&rng, 2) ? DRIVE_EXPONENTIAL : DRIVE_NORMAL,
@@ -85,9 +86,10 @@ START_TEST(test_random_traffic)
                 n_stacked += result.stats.rows_stacked;
                 drive_result_deinit(&result);
         }
-        (void)printf("%d runs: %llu expired, %llu refused, %llu failed, %llu cancelled, %llu rows stacked\n", RUNS,
-                     (unsigned long long)n_expired, (unsigned long long)n_refused, (unsigned long long)n_failed,
-                     (unsigned long long)n_cancelled, (unsigned long long)n_stacked);
+        (void)printf("%d runs: %llu expired, %llu refused, %llu failed, %llu cancelled, %llu rows stacked\n",
+                     RUNS, (unsigned long long)n_expired, (unsigned long long)n_refused,
+                     (unsigned long long)n_failed, (unsigned long long)n_cancelled,
+                     (unsigned long long)n_stacked);
         /* Else some of it was not tried at all. */
         ck_assert(n_expired > 0 && n_refused > 0 && n_failed > 0 && n_cancelled > 0 && n_stacked > 0);
 }
@@ -98,17 +100,30 @@ END_TEST
 /* INTERACTIVE and NORMAL keep the device busy for ever; BULK is served once in each aging interval all the same. */
 START_TEST(test_bulk_is_not_starved)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = 20000, .seed = 1,
-                                  .bound_us = 1000, .aging_us = 5000, .n_clients = 3};
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .n_jobs = 20000,
+                                  .seed = 1,
+                                  .bound_us = 1000,
+                                  .aging_us = 5000,
+                                  .n_clients = 3};
         struct drive_result result;
 
         for (size_t i = 0; i < 3; i++)
-                spec.clients[i] = (struct drive_client){.uid = 1, .m = 512, .k = 384, .n = 256, .weights = (int)i,
-                                                        .depth = 64, .think_us = 30, .think_cv = 0.3,
+                spec.clients[i] = (struct drive_client){.uid = 1,
+                                                        .m = 512,
+                                                        .k = 384,
+                                                        .n = 256,
+                                                        .weights = (int)i,
+                                                        .depth = 64,
+                                                        .think_us = 30,
+                                                        .think_cv = 0.3,
                                                         .class = (enum job_class)i};
         drive_run(&spec, &result);
-        (void)printf("done: normal %llu, interactive %llu, bulk %llu in %.2f s; a class waited %llu us at most (model)\n",
-                     (unsigned long long)result.clients[0].n_done, (unsigned long long)result.clients[1].n_done,
+        (void)printf("done: normal %llu, interactive %llu, bulk %llu in %.2f s; a class waited %llu us at "
+                     "most (model)\n",
+                     (unsigned long long)result.clients[0].n_done,
+                     (unsigned long long)result.clients[1].n_done,
                      (unsigned long long)result.clients[2].n_done, result.seconds,
                      (unsigned long long)result.longest_starved_us);
         ck_assert_uint_gt(result.clients[1].n_done, result.clients[0].n_done);
@@ -121,14 +136,23 @@ END_TEST
 /* A lone BULK job of the same weights rides in the padding of others': nothing gets longer by it. */
 START_TEST(test_bulk_fills_padding)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = 20000, .seed = 1,
-                                  .aging_us = 10000000, .n_clients = 2};
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .n_jobs = 20000,
+                                  .seed = 1,
+                                  .aging_us = 10000000,
+                                  .n_clients = 2};
         double alone_s;
         struct drive_result result;
 
         for (size_t i = 0; i < 2; i++)
-                spec.clients[i] = (struct drive_client){.uid = 1, .m = 16, .k = 384, .n = 384, .weights = 0,
-                                                        .depth = i == 0 ? 4 : 15, .think_us = 1,
+                spec.clients[i] = (struct drive_client){.uid = 1,
+                                                        .m = 16,
+                                                        .k = 384,
+                                                        .n = 384,
+                                                        .weights = 0,
+                                                        .depth = i == 0 ? 4 : 15,
+                                                        .think_us = 1,
                                                         .class = i == 0 ? CLASS_NORMAL : CLASS_BULK};
         spec.n_clients = 1;
         drive_run(&spec, &result);
@@ -147,10 +171,19 @@ END_TEST
 
 START_TEST(test_one_credit)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = 1000, .seed = 2,
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .n_jobs = 1000,
+                                  .seed = 2,
                                   .n_clients = 1,
-                                  .clients = {{.uid = 1, .m = 256, .k = 384, .n = 256, .weights = 0, .credits = 1,
-                                               .arrivals = DRIVE_OPEN, .rate_a_s = 20000}}};
+                                  .clients = {{.uid = 1,
+                                               .m = 256,
+                                               .k = 384,
+                                               .n = 256,
+                                               .weights = 0,
+                                               .credits = 1,
+                                               .arrivals = DRIVE_OPEN,
+                                               .rate_a_s = 20000}}};
         struct drive_result result;
 
         drive_run(&spec, &result);
@@ -162,13 +195,21 @@ END_TEST
 
 START_TEST(test_one_job_a_user)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = 1000, .seed = 3,
-                                  .jobs_per_uid = 1, .n_clients = 4};
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .n_jobs = 1000,
+                                  .seed = 3,
+                                  .jobs_per_uid = 1,
+                                  .n_clients = 4};
         struct drive_result result;
 
         for (size_t i = 0; i < 4; i++) /* two connections of each of two users */
-                spec.clients[i] = (struct drive_client){.uid = (uid_t)i / 2 + 1, .m = 256, .k = 384, .n = 256,
-                                                        .weights = (int)i / 2, .arrivals = DRIVE_OPEN,
+                spec.clients[i] = (struct drive_client){.uid = (uid_t)i / 2 + 1,
+                                                        .m = 256,
+                                                        .k = 384,
+                                                        .n = 256,
+                                                        .weights = (int)i / 2,
+                                                        .arrivals = DRIVE_OPEN,
                                                         .rate_a_s = 10000};
         drive_run(&spec, &result);
         ck_assert_double_le(drive_jobs_a_submission(&result), 2); /* one of each user */
@@ -180,14 +221,23 @@ END_TEST
 /* A deadline of a microsecond is refused at once, whatever waits; one with room is kept under any load it admits. */
 START_TEST(test_deadlines)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .n_jobs = 20000, .seed = 4,
-                                  .bound_us = 1000, .n_clients = 3};
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .n_jobs = 20000,
+                                  .seed = 4,
+                                  .bound_us = 1000,
+                                  .n_clients = 3};
         struct drive_result result;
         double late_us;
 
         for (size_t i = 0; i < 3; i++)
-                spec.clients[i] = (struct drive_client){.uid = 1, .m = 512, .k = 384, .n = 256, .weights = (int)i,
-                                                        .arrivals = DRIVE_OPEN, .rate_a_s = 20000};
+                spec.clients[i] = (struct drive_client){.uid = 1,
+                                                        .m = 512,
+                                                        .k = 384,
+                                                        .n = 256,
+                                                        .weights = (int)i,
+                                                        .arrivals = DRIVE_OPEN,
+                                                        .rate_a_s = 20000};
         spec.clients[0].deadline_us = 1;
         spec.clients[1].deadline_us = 5000;
         spec.clients[1].m = 2048; /* more than there is time for */
@@ -213,15 +263,30 @@ START_TEST(test_a_flood_disturbs_nobody_else)
 {
         const uint64_t bound_us = 2000;
         const double own_us = 108 + 2 * 6 * 1.78; /* two macro-tiles of six steps */
-        struct drive_spec spec = {.model = NPU_PHOENIX, .policy = POLICY_HOLD, .seed = 5, .bound_us = bound_us,
-                                  .jobs_per_uid = 1024, .n_jobs = 25000, .n_clients = 2};
+        struct drive_spec spec = {.model = NPU_PHOENIX,
+                                  .policy = POLICY_HOLD,
+                                  .seed = 5,
+                                  .bound_us = bound_us,
+                                  .jobs_per_uid = 1024,
+                                  .n_jobs = 25000,
+                                  .n_clients = 2};
         struct drive_result result;
         double p99_us;
 
-        spec.clients[0] = (struct drive_client){.uid = 1, .m = 1024, .k = 384, .n = 256, .weights = 0,
-                                                .arrivals = DRIVE_OPEN, .rate_a_s = 1e6};
-        spec.clients[1] = (struct drive_client){.uid = 2, .m = 512, .k = 384, .n = 256, .weights = 1,
-                                                .think_us = 500, .think = DRIVE_EXPONENTIAL};
+        spec.clients[0] = (struct drive_client){.uid = 1,
+                                                .m = 1024,
+                                                .k = 384,
+                                                .n = 256,
+                                                .weights = 0,
+                                                .arrivals = DRIVE_OPEN,
+                                                .rate_a_s = 1e6};
+        spec.clients[1] = (struct drive_client){.uid = 2,
+                                                .m = 512,
+                                                .k = 384,
+                                                .n = 256,
+                                                .weights = 1,
+                                                .think_us = 500,
+                                                .think = DRIVE_EXPONENTIAL};
         drive_run(&spec, &result);
         p99_us = drive_quantile_us(&result.clients[1].latencies, 0.99);
         (void)printf("%llu jobs, %llu refused; the other user's p99 %.0f us of %llu jobs (model)\n",

@@ -24,7 +24,8 @@ static struct drive_result run(enum npu_model model, uint64_t m, uint64_t k, uin
 
         drive_run(&spec, &result);
         ck_assert_uint_eq(result.n_done, n_jobs);
-        (void)printf("%s: %llu jobs of %llux%llu @ %llux%llu: %llu submissions, %llu syncs, %llu copies, %.6f s (model)\n",
+        (void)printf("%s: %llu jobs of %llux%llu @ %llux%llu: %llu submissions, %llu syncs, %llu copies, "
+                     "%.6f s (model)\n",
                      npu_model_names[model], (unsigned long long)n_jobs, (unsigned long long)m,
                      (unsigned long long)k, (unsigned long long)k, (unsigned long long)n,
                      (unsigned long long)result.stats.submissions, (unsigned long long)result.buffer_syncs,
