@@ -2,13 +2,15 @@
 """Honest clients, and what must come of their work.
 
 Role:  products and their oracle; the scene of most tests: a daemon, a bystander with a job in flight, a client that
-       idles; and the judgement at its end.
+       idles; and the judgement at its end. Clients in processes of their own, to be killed.
 In:    settings for the daemon.
 Never: shares code with the product: the oracle is NumPy in float64, which is exact for these sums.
 """
 import contextlib
 import json
 import os
+import signal
+import traceback
 
 import numpy
 
@@ -110,7 +112,8 @@ class Scene:
     def take(self):
         """Everything that must be back as it was once an offender is gone."""
         now = self.status()
-        return {**{key: now[key] for key in ("connections", "arenas", "arena_bytes", "jobs_inside", "queue_depth")},
+        return {**{key: now[key] for key in ("connections", "arenas", "arena_bytes", "weights", "weights_bytes",
+                                           "jobs_inside", "queue_depth")},
                 "fds": self.daemon.fd_count(), "arenas open, mapped, bytes in memory": self.daemon.arenas_held()}
 
     def status(self):
@@ -219,3 +222,33 @@ def table():
         client.expect_quiet()
 
 
+# ---- processes ----
+
+@contextlib.contextmanager
+def killed_client(work):
+    """A process that does `work` and then waits, with what that has entered into its argument, an ExitStack, still
+    open. It is killed with -9 when the block ends."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with contextlib.ExitStack() as stage:
+                work(stage)
+                os.write(writer, b"!")
+                signal.pause()
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    os.close(writer)
+    try:
+        said = os.read(reader, 1)
+        assert said == b"!", "the client ended before its time"
+        yield pid
+        os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(reader)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL

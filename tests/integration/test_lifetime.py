@@ -22,40 +22,12 @@ import harness
 import scenes
 import wire
 from harness import Daemon, eventually
-from scenes import PAGE, ArenaJob, scene
+from scenes import PAGE, ArenaJob, killed_client, scene
 from wire import Place
 
 # A job that takes a good part of a second, and one that takes longer than any of these tests waits for it.
 LONG = (2048, 1024, harness.scaled(2048, by=64))
 ENDLESS = (65536, 1024, 1024)
-
-
-@contextlib.contextmanager
-def killed_client(work):
-    """A process that does `work` and then waits, with what that has entered into its argument, an ExitStack, still
-    open. It is killed with -9 when the block ends."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            with contextlib.ExitStack() as stage:
-                work(stage)
-                os.write(writer, b"!")
-                signal.pause()
-        finally:
-            os._exit(1)
-    os.close(writer)
-    try:
-        said = os.read(reader, 1)
-        assert said == b"!", "the client ended before its time"
-        yield pid
-        os.kill(pid, signal.SIGKILL)
-    finally:
-        os.close(reader)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
 
 
 class KilledClients(unittest.TestCase):
