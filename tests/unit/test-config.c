@@ -142,6 +142,7 @@ START_TEST(test_defaults)
         } promised[] = {
                 {"arena-bytes", 4 * GIB},         {"arenas-per-connection", 64},
                 {"bytes-per-uid", 4 * GIB},       {"bytes", 6 * GIB},
+                {"weights-per-uid", 24576},       {"weights", 32768},
                 {"jobs-per-connection", 256},     {"jobs-per-uid", 1024},
                 {"connections-per-uid", 256},     {"connections", 1024},
                 {"inline-bytes", 64 * MIB},       {"hello-timeout-ms", 5000},
