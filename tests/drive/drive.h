@@ -61,6 +61,36 @@ struct drive_spec {
         struct drive_client clients[DRIVE_CLIENTS_MAX];
 };
 
+/* Clients on the phoenix model, under `hold`. */
+static inline struct drive_spec drive_spec_of(uint64_t n_jobs, uint64_t seed, uint64_t bound_us)
+{
+        return (struct drive_spec){.model = NPU_PHOENIX,
+                                   .policy = POLICY_HOLD,
+                                   .n_jobs = n_jobs,
+                                   .seed = seed,
+                                   .bound_us = bound_us};
+}
+
+/*
+ * Adds a synchronous client that is back after 30 us. `m` rows by 384 by 256: so many macro-tiles of six steps as it has
+ * 256 rows.
+ */
+static inline struct drive_client *drive_client_add(struct drive_spec *spec, uid_t uid, uint64_t m,
+                                                    int weights, size_t depth)
+{
+        struct drive_client *client = &spec->clients[spec->n_clients++];
+
+        *client = (struct drive_client){.uid = uid,
+                                        .m = m,
+                                        .k = 384,
+                                        .n = 256,
+                                        .weights = weights,
+                                        .depth = depth,
+                                        .think_us = 30,
+                                        .think_cv = 0.3};
+        return client;
+}
+
 /* Latencies from submission to the end, in nanoseconds, in ascending order once the run is over. */
 struct drive_latencies {
         uint64_t *all_ns; /* owned */

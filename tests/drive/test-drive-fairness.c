@@ -9,7 +9,7 @@
 #include "tests/drive/drive.h"
 #include "tests/unit/suite.h"
 
-#define ARRIVALS 110000
+#define ARRIVALS (NPUMM_TEST_SLOW ? 22000 : 110000)
 
 /*
  * Where many jobs are outstanding at once: a batch must not hold all of anybody's, or that one has nothing waiting when
@@ -20,28 +20,13 @@
 /* One client whose jobs have 64 macro-tiles, beside three whose jobs have 1 to 3; _i: 0 one user, 1 a user each. */
 static void heavy_and_light(bool first_come, bool is_one_user, size_t depth, double ret_p99_us[4])
 {
-        struct drive_spec spec = {
-                .model = NPU_PHOENIX,
-                .policy = POLICY_HOLD,
-                .n_jobs = ARRIVALS,
-                .seed = 7,
-                .first_come = first_come,
-                .bound_us =
-                        SHORT_US, /* 18 of these macro-tiles: fairness needs a batch that does not hold everything */
-                .n_clients = 4,
-        };
+        struct drive_spec spec = drive_spec_of(ARRIVALS, 7, SHORT_US); /* 18 of these macro-tiles */
         struct drive_result result;
 
-        for (size_t i = 0; i < 4; i++)
-                spec.clients[i] = (struct drive_client){.uid = is_one_user ? 1 : (uid_t)i + 1,
-                                                        .m = i == 0 ? 64 * 256 : 1,
-                                                        .m_most = i == 0 ? 0 : 3 * 256,
-                                                        .k = 384,
-                                                        .n = 256,
-                                                        .weights = (int)i,
-                                                        .depth = i == 0 ? depth : 1,
-                                                        .think_us = 30,
-                                                        .think_cv = 0.3};
+        spec.first_come = first_come;
+        (void)drive_client_add(&spec, 1, 64 * 256, 0, depth);
+        for (int i = 1; i < 4; i++)
+                drive_client_add(&spec, is_one_user ? 1 : (uid_t)i + 1, 1, i, 1)->m_most = 3 * 256;
         drive_run(&spec, &result);
         for (size_t i = 0; i < 4; i++)
                 ret_p99_us[i] = drive_quantile_us(&result.clients[i].latencies, 0.99);
@@ -93,25 +78,18 @@ START_TEST(test_backlogged_shares_are_equal)
                 {1, 256, 0, 384, 2000, 3}, {2, 1, 3000, 384, 384, 4},  {3, 16384, 0, 384, 384, 5},
                 {4, 16, 0, 384, 1000, 6},  {4, 500, 0, 1384, 1000, 7},
         };
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .n_jobs = ARRIVALS,
-                                  .seed = 8,
-                                  .bound_us = 2000,
-                                  .n_clients = ARRAY_SIZE(senders)};
+        struct drive_spec spec = drive_spec_of(ARRIVALS, 8, 2000);
         double users_s[4] = {0}, first_s[10], last_s[2];
         struct drive_result result;
 
-        for (size_t i = 0; i < ARRAY_SIZE(senders); i++)
-                spec.clients[i] = (struct drive_client){.uid = senders[i].uid,
-                                                        .m = senders[i].m,
-                                                        .m_most = senders[i].m_most,
-                                                        .k = senders[i].k,
-                                                        .n = senders[i].n,
-                                                        .weights = senders[i].weights,
-                                                        .depth = 256,
-                                                        .think_us = 30,
-                                                        .think_cv = 0.3};
+        for (size_t i = 0; i < ARRAY_SIZE(senders); i++) {
+                struct drive_client *client =
+                        drive_client_add(&spec, senders[i].uid, senders[i].m, senders[i].weights, 256);
+
+                client->m_most = senders[i].m_most;
+                client->k = senders[i].k;
+                client->n = senders[i].n;
+        }
         drive_run(&spec, &result);
         for (size_t i = 0; i < ARRAY_SIZE(senders); i++)
                 users_s[senders[i].uid - 1] += (double)result.clients[i].device_ns * 1e-9;
@@ -132,24 +110,12 @@ END_TEST
 /* Jobs of one size: equal time is equal numbers, as any user would count. */
 START_TEST(test_equal_jobs_are_done_in_equal_numbers)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .n_jobs = ARRIVALS,
-                                  .seed = 9,
-                                  .bound_us = SHORT_US,
-                                  .n_clients = 12};
+        struct drive_spec spec = drive_spec_of(ARRIVALS, 9, SHORT_US);
         struct drive_result result;
         double users[3] = {0};
 
-        for (size_t i = 0; i < 12; i++) /* ten connections, one, one */
-                spec.clients[i] = (struct drive_client){.uid = i < 10 ? 1 : (uid_t)i,
-                                                        .m = 256,
-                                                        .k = 384,
-                                                        .n = 256,
-                                                        .weights = i < 10 ? 0 : (int)i,
-                                                        .depth = 64,
-                                                        .think_us = 30,
-                                                        .think_cv = 0.3};
+        for (int i = 0; i < 12; i++) /* ten connections, one, one */
+                (void)drive_client_add(&spec, i < 10 ? 1 : (uid_t)i, 256, i < 10 ? 0 : i, 64);
         drive_run(&spec, &result);
         for (size_t i = 0; i < 12; i++)
                 users[i < 10 ? 0 : i - 9] += (double)result.clients[i].n_done;
@@ -161,27 +127,14 @@ END_TEST
 /* Away for half of the time, it comes back with all it has: it is owed its share from then on, and nothing else. */
 START_TEST(test_a_client_that_returns_saves_nothing_up)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .n_jobs = ARRIVALS,
-                                  .seed = 10,
-                                  .bound_us = SHORT_US,
-                                  .n_clients = 3};
-        const double away_s = 5;
+        struct drive_spec spec = drive_spec_of(3 * ARRIVALS + ARRIVALS / 2, 10, SHORT_US);
+        const double away_s = NPUMM_TEST_SLOW ? 1 : 5;
         struct drive_result result;
         double share;
 
-        for (size_t i = 0; i < 3; i++)
-                spec.clients[i] = (struct drive_client){.uid = (uid_t)i + 1,
-                                                        .m = 512,
-                                                        .k = 384,
-                                                        .n = 256,
-                                                        .weights = (int)i,
-                                                        .depth = 64,
-                                                        .think_us = 30,
-                                                        .think_cv = 0.3};
+        for (int i = 0; i < 3; i++)
+                (void)drive_client_add(&spec, (uid_t)i + 1, 512, i, 64);
         spec.clients[2].start_us = away_s * 1e6;
-        spec.n_jobs = 3 * ARRIVALS + ARRIVALS / 2;
         drive_run(&spec, &result);
         ck_assert_double_gt(result.seconds, away_s + 1);
         share = (double)result.clients[2].device_ns * 1e-9 / (result.seconds - away_s);
@@ -195,25 +148,13 @@ END_TEST
 /* A class orders a user's own work: a flood of INTERACTIVE takes nothing from another user's NORMAL. */
 START_TEST(test_a_class_is_no_claim_on_others)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .n_jobs = ARRIVALS,
-                                  .seed = 11,
-                                  .bound_us = SHORT_US,
-                                  .n_clients = 2};
+        struct drive_spec spec = drive_spec_of(ARRIVALS, 11, SHORT_US);
         struct drive_result result;
         double users_s[2];
 
-        for (size_t i = 0; i < 2; i++)
-                spec.clients[i] = (struct drive_client){.uid = (uid_t)i + 1,
-                                                        .m = 512,
-                                                        .k = 384,
-                                                        .n = 256,
-                                                        .weights = (int)i,
-                                                        .depth = 64,
-                                                        .think_us = 30,
-                                                        .think_cv = 0.3,
-                                                        .class = i == 0 ? CLASS_INTERACTIVE : CLASS_NORMAL};
+        for (int i = 0; i < 2; i++)
+                drive_client_add(&spec, (uid_t)i + 1, 512, i, 64)->class =
+                        i == 0 ? CLASS_INTERACTIVE : CLASS_NORMAL;
         drive_run(&spec, &result);
         for (size_t i = 0; i < 2; i++)
                 users_s[i] = (double)result.clients[i].device_ns * 1e-9;

@@ -100,25 +100,12 @@ END_TEST
 /* INTERACTIVE and NORMAL keep the device busy for ever; BULK is served once in each aging interval all the same. */
 START_TEST(test_bulk_is_not_starved)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .n_jobs = 20000,
-                                  .seed = 1,
-                                  .bound_us = 1000,
-                                  .aging_us = 5000,
-                                  .n_clients = 3};
+        struct drive_spec spec = drive_spec_of(20000, 1, 1000);
         struct drive_result result;
 
-        for (size_t i = 0; i < 3; i++)
-                spec.clients[i] = (struct drive_client){.uid = 1,
-                                                        .m = 512,
-                                                        .k = 384,
-                                                        .n = 256,
-                                                        .weights = (int)i,
-                                                        .depth = 64,
-                                                        .think_us = 30,
-                                                        .think_cv = 0.3,
-                                                        .class = (enum job_class)i};
+        spec.aging_us = 5000;
+        for (int i = 0; i < CLASS_MAX; i++)
+                drive_client_add(&spec, 1, 512, i, 64)->class = (enum job_class)i;
         drive_run(&spec, &result);
         (void)printf("done: normal %llu, interactive %llu, bulk %llu in %.2f s; a class waited %llu us at "
                      "most (model)\n",
@@ -136,24 +123,13 @@ END_TEST
 /* A lone BULK job of the same weights rides in the padding of others': nothing gets longer by it. */
 START_TEST(test_bulk_fills_padding)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .n_jobs = 20000,
-                                  .seed = 1,
-                                  .aging_us = 10000000,
-                                  .n_clients = 2};
+        struct drive_spec spec = drive_spec_of(20000, 1, 0);
         double alone_s;
         struct drive_result result;
 
-        for (size_t i = 0; i < 2; i++)
-                spec.clients[i] = (struct drive_client){.uid = 1,
-                                                        .m = 16,
-                                                        .k = 384,
-                                                        .n = 384,
-                                                        .weights = 0,
-                                                        .depth = i == 0 ? 4 : 15,
-                                                        .think_us = 1,
-                                                        .class = i == 0 ? CLASS_NORMAL : CLASS_BULK};
+        spec.aging_us = 10000000;
+        (void)drive_client_add(&spec, 1, 16, 0, 4);
+        drive_client_add(&spec, 1, 16, 0, 15)->class = CLASS_BULK;
         spec.n_clients = 1;
         drive_run(&spec, &result);
         alone_s = (double)result.clients[0].n_done / result.seconds;
@@ -171,21 +147,13 @@ END_TEST
 
 START_TEST(test_one_credit)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .n_jobs = 1000,
-                                  .seed = 2,
-                                  .n_clients = 1,
-                                  .clients = {{.uid = 1,
-                                               .m = 256,
-                                               .k = 384,
-                                               .n = 256,
-                                               .weights = 0,
-                                               .credits = 1,
-                                               .arrivals = DRIVE_OPEN,
-                                               .rate_a_s = 20000}}};
+        struct drive_spec spec = drive_spec_of(1000, 2, 0);
+        struct drive_client *client = drive_client_add(&spec, 1, 256, 0, 1);
         struct drive_result result;
 
+        client->credits = 1;
+        client->arrivals = DRIVE_OPEN;
+        client->rate_a_s = 20000;
         drive_run(&spec, &result);
         ck_assert_double_eq_tol(drive_jobs_a_submission(&result), 1, 1e-9); /* never two at once */
         ck_assert_uint_gt(result.n_dropped, result.n_done);
@@ -195,22 +163,16 @@ END_TEST
 
 START_TEST(test_one_job_a_user)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .n_jobs = 1000,
-                                  .seed = 3,
-                                  .jobs_per_uid = 1,
-                                  .n_clients = 4};
+        struct drive_spec spec = drive_spec_of(1000, 3, 0);
         struct drive_result result;
 
-        for (size_t i = 0; i < 4; i++) /* two connections of each of two users */
-                spec.clients[i] = (struct drive_client){.uid = (uid_t)i / 2 + 1,
-                                                        .m = 256,
-                                                        .k = 384,
-                                                        .n = 256,
-                                                        .weights = (int)i / 2,
-                                                        .arrivals = DRIVE_OPEN,
-                                                        .rate_a_s = 10000};
+        spec.jobs_per_uid = 1;
+        for (int i = 0; i < 4; i++) { /* two connections of each of two users */
+                struct drive_client *client = drive_client_add(&spec, (uid_t)i / 2 + 1, 256, i / 2, 1);
+
+                client->arrivals = DRIVE_OPEN;
+                client->rate_a_s = 10000;
+        }
         drive_run(&spec, &result);
         ck_assert_double_le(drive_jobs_a_submission(&result), 2); /* one of each user */
         ck_assert_uint_gt(result.n_refused, 0);
@@ -221,23 +183,16 @@ END_TEST
 /* A deadline of a microsecond is refused at once, whatever waits; one with room is kept under any load it admits. */
 START_TEST(test_deadlines)
 {
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .n_jobs = 20000,
-                                  .seed = 4,
-                                  .bound_us = 1000,
-                                  .n_clients = 3};
+        struct drive_spec spec = drive_spec_of(20000, 4, 1000);
         struct drive_result result;
         double late_us;
 
-        for (size_t i = 0; i < 3; i++)
-                spec.clients[i] = (struct drive_client){.uid = 1,
-                                                        .m = 512,
-                                                        .k = 384,
-                                                        .n = 256,
-                                                        .weights = (int)i,
-                                                        .arrivals = DRIVE_OPEN,
-                                                        .rate_a_s = 20000};
+        for (int i = 0; i < 3; i++) {
+                struct drive_client *client = drive_client_add(&spec, 1, 512, i, 1);
+
+                client->arrivals = DRIVE_OPEN;
+                client->rate_a_s = 20000;
+        }
         spec.clients[0].deadline_us = 1;
         spec.clients[1].deadline_us = 5000;
         spec.clients[1].m = 2048; /* more than there is time for */
@@ -262,39 +217,27 @@ END_TEST
 START_TEST(test_a_flood_disturbs_nobody_else)
 {
         const uint64_t bound_us = 2000;
+        const uint64_t n_done = NPUMM_TEST_SLOW ? 5000 : 25000; /* a million are sent until then */
         const double own_us = 108 + 2 * 6 * 1.78; /* two macro-tiles of six steps */
-        struct drive_spec spec = {.model = NPU_PHOENIX,
-                                  .policy = POLICY_HOLD,
-                                  .seed = 5,
-                                  .bound_us = bound_us,
-                                  .jobs_per_uid = 1024,
-                                  .n_jobs = 25000,
-                                  .n_clients = 2};
+        struct drive_spec spec = drive_spec_of(n_done, 5, bound_us);
+        struct drive_client *flood = drive_client_add(&spec, 1, 1024, 0, 1);
+        struct drive_client *other = drive_client_add(&spec, 2, 512, 1, 1);
         struct drive_result result;
         double p99_us;
 
-        spec.clients[0] = (struct drive_client){.uid = 1,
-                                                .m = 1024,
-                                                .k = 384,
-                                                .n = 256,
-                                                .weights = 0,
-                                                .arrivals = DRIVE_OPEN,
-                                                .rate_a_s = 1e6};
-        spec.clients[1] = (struct drive_client){.uid = 2,
-                                                .m = 512,
-                                                .k = 384,
-                                                .n = 256,
-                                                .weights = 1,
-                                                .think_us = 500,
-                                                .think = DRIVE_EXPONENTIAL};
+        spec.jobs_per_uid = 1024;
+        flood->arrivals = DRIVE_OPEN;
+        flood->rate_a_s = 1e6;
+        other->think_us = 500;
+        other->think = DRIVE_EXPONENTIAL;
         drive_run(&spec, &result);
         p99_us = drive_quantile_us(&result.clients[1].latencies, 0.99);
         (void)printf("%llu jobs, %llu refused; the other user's p99 %.0f us of %llu jobs (model)\n",
                      (unsigned long long)result.n_submitted, (unsigned long long)result.n_refused, p99_us,
                      (unsigned long long)result.clients[1].n_done);
-        ck_assert_uint_ge(result.n_submitted, 1000000);
-        ck_assert_uint_ge(result.n_refused, result.n_submitted - 25000 - 2048);
-        ck_assert_uint_ge(result.clients[1].n_done, 100);
+        ck_assert_uint_ge(result.n_submitted, 40 * n_done);
+        ck_assert_uint_ge(result.n_refused, result.n_submitted - n_done - 2048);
+        ck_assert_uint_ge(result.clients[1].n_done, n_done / 250);
         ck_assert_double_le(p99_us, 2 * (double)bound_us + own_us);
         drive_result_deinit(&result);
 }
