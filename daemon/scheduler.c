@@ -358,40 +358,43 @@ uint64_t scheduler_oldest_ns(const struct scheduler *scheduler)
         return 0;
 }
 
-/* What of a user's queue comes before a job of `class`: of its own class and of those before it. */
-static double user_ahead_ns(const struct scheduler_user *user, enum job_class class)
+/*
+ * What of a user's queue comes before a job of `class`: of another lane it does whatever anybody has had, of the same
+ * lane in a fair order.
+ */
+static void earlier_classes(const struct scheduler_user *user, enum job_class class, double *ret_other_lane_ns,
+                            double *ret_same_lane_ns)
 {
-        double ns = 0;
-
-        for (size_t i = 0; i < ARRAY_SIZE(class_order); i++) {
-                ns += user->classes[class_order[i]].queued_ns;
-                if (class_order[i] == class)
-                        break;
-        }
-        return ns;
+        *ret_other_lane_ns = *ret_same_lane_ns = 0;
+        for (size_t i = 0; class_order[i] != class; i++)
+                *(lane_of(class_order[i]) == lane_of(class) ? ret_same_lane_ns : ret_other_lane_ns) +=
+                        user->classes[class_order[i]].queued_ns;
 }
 
 /*
  * In a fair order nobody gets more than the one that waits until that one is done, and nobody gets more than it has
  * queued. So of each other connection at most as much comes first as of this one, and of each other user as of this
- * user.
+ * user. Before BULK comes all that is not BULK.
  */
 double scheduler_ahead_ns(const struct scheduler *scheduler, const struct scheduler_client *client,
                           enum job_class class, double own_ns)
 {
         const struct scheduler_flow *flow = &client->flows[class], *other;
         const double flow_ns = flow->queued_ns + own_ns;
-        double user_ns = flow_ns, all_ns;
+        double user_ns = flow_ns, other_lane_ns, same_lane_ns, all_ns;
         const struct scheduler_user *user;
 
         TAILQ_FOREACH(other, &client->user->classes[class].flows, link)
                 if (other != flow)
                         user_ns += MIN(other->queued_ns, flow_ns);
-        for (size_t i = 0; class_order[i] != class; i++)
-                user_ns += client->user->classes[class_order[i]].queued_ns;
-        all_ns = user_ns;
-        TAILQ_FOREACH(user, &scheduler->users, link)
-                if (user != client->user)
-                        all_ns += MIN(user_ahead_ns(user, class), user_ns);
+        earlier_classes(client->user, class, &other_lane_ns, &same_lane_ns);
+        user_ns += same_lane_ns;
+        all_ns = user_ns + other_lane_ns;
+        TAILQ_FOREACH(user, &scheduler->users, link) {
+                if (user == client->user)
+                        continue;
+                earlier_classes(user, class, &other_lane_ns, &same_lane_ns);
+                all_ns += other_lane_ns + MIN(same_lane_ns + user->classes[class].queued_ns, user_ns);
+        }
         return all_ns - own_ns;
 }
