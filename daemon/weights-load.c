@@ -5,7 +5,7 @@
 #include <blake2.h>
 #include <errno.h>
 
-/* Of these two the rest of libuv's four threads are spared: arenas end there, and clients wait for that. */
+/* The other threads of libuv's pool are spared: arenas end there, and clients wait for that. */
 #define TURNS_AT_ONCE 2
 /* One turn on the pool: some tens of milliseconds, so that others come in between and an end need not wait. */
 #define TURN_BYTES UINT64_C(16777216)
