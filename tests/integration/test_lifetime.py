@@ -130,7 +130,7 @@ class Arenas(unittest.TestCase):
                 client.expect(wire.ARENA_RELEASED, client.arena_release(arena.handle))
 
     def test_released_inputs_live_until_their_job_is_done(self):
-        with scene() as it:
+        with scene(batch_bound_us=1000) as it:  # so that even a short job has its rows in pieces
             client = it.offender()
             job = ArenaJob(client, *LONG)
             output = client.arena_create(job.c.nbytes)
