@@ -13,7 +13,7 @@
 /* Rows and columns that are transposed at a time: whole cache lines on either side. */
 #define TILE 64
 
-/* ---- loading: on the pool ---- */
+/* ---- on the pool ---- */
 
 enum load_state { LOAD_NEW = 0, LOAD_WAITING, LOAD_TURNING };
 
@@ -111,7 +111,7 @@ static void turn_work(uv_work_t *work)
                 done_bytes += is_copied(load) ? hash_some(load) : copy_some(load);
 }
 
-/* ---- loading: on the loop ---- */
+/* ---- on the loop ---- */
 
 static void load_end(struct weights_load *load)
 {

@@ -226,8 +226,7 @@ START_TEST(test_handles_are_apart)
 {
         const struct reply_weights_loaded first = load(1), second = load(2);
 
-        ck_assert(!first.shared && second.shared);
-        ck_assert_uint_ne(first.weights, second.weights);
+        ck_assert(!first.shared && second.shared && first.weights != second.weights);
         ck_assert_uint_eq(stage.weights.n_weights, 1);
         ck_assert_uint_eq(stage_bytes(&stage), B_CHARGED);
         expect_released(3, first.weights);
@@ -248,10 +247,9 @@ START_TEST(test_handles_of_others)
                 .type = FRAME_WEIGHTS_RELEASE, .id = 1, .weights_release = {.weights = mine}};
         struct session other;
         struct fake_sink other_sink;
-        struct reply_sink sink;
+        const struct reply_sink sink = fake_sink_for(&other_sink);
 
         fake_sink_init(&other_sink);
-        sink = fake_sink_for(&other_sink);
         ck_assert_int_eq(session_init(&other, &stage.context, &sink, STAGE_UID), 0);
         other.greeted = true;
         session_request(&other, &request, 0, &(uint8_t *){NULL});
@@ -266,10 +264,9 @@ END_TEST
 
 START_TEST(test_handles_that_never_were)
 {
-        expect_unknown(1, 1);
-        expect_unknown(3, UINT64_MAX);
-        expect_works(5, load(4).weights);
-        expect_unknown(6, 1);
+        expect_works(2, load(1).weights);
+        expect_unknown(3, 1);
+        expect_unknown(5, UINT64_MAX);
 }
 END_TEST
 
@@ -564,7 +561,6 @@ START_TEST(test_end_with_everything_outstanding)
         ck_assert_uint_eq(weights_charged(), 1);
         fake_device_run(&stage.device);
         stage_settle(&stage);
-        ck_assert_uint_eq(stage.weights.n_weights, 0);
         ck_assert_uint_eq(stage_bytes(&stage), 0);
 }
 END_TEST
