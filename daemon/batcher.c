@@ -116,7 +116,8 @@ static double plan_add(struct plan *plan, const struct product *product, size_t 
 
 /* ---- taking ---- */
 
-static void take(struct composition *composition, struct job *job, size_t stack, uint64_t rows)
+/* A slice of so many rows, in its stack; the job's own books are the scheduler's to keep. */
+static struct slice *slice_add(struct composition *composition, struct job *job, size_t stack, uint64_t rows)
 {
         struct plan *plan = &composition->plan;
         struct slice *slice = &composition->batch->slices[plan->n_slices];
@@ -132,6 +133,13 @@ static void take(struct composition *composition, struct job *job, size_t stack,
                 .charge_ns = fixed_ns + plan_add(plan, &job->product, stack, rows),
         };
         job->slices_inside++;
+        return slice;
+}
+
+static void take(struct composition *composition, struct job *job, size_t stack, uint64_t rows)
+{
+        const struct slice *slice = slice_add(composition, job, stack, rows);
+
         composition->has_front = composition->has_front || job->flow->class != CLASS_BULK;
         scheduler_take(composition->scheduler, job, rows, slice->charge_ns, composition->now_ns);
 }
@@ -228,9 +236,11 @@ static void fill_padding(struct composition *composition, size_t stack)
                 next = TAILQ_NEXT(job, waiting_link);
                 if (rows == 0 || plan->n_slices == BATCH_SLICES_MAX)
                         return;
-                if (job->group == 0 && product_stacks_with(product, &job->product) &&
-                    !is_late(composition, job))
-                        take(composition, job, stack, rows);
+                if (job->group != 0 || !product_stacks_with(product, &job->product) ||
+                    is_late(composition, job))
+                        continue;
+                (void)slice_add(composition, job, stack, rows);
+                scheduler_take_along(composition->scheduler, job, rows);
         }
 }
 

@@ -112,12 +112,15 @@ static void flow_push(struct scheduler *scheduler, struct scheduler_flow *flow, 
 
         if (user->lanes[lane].n_jobs++ == 0)
                 user->lanes[lane].served_ns = MAX(user->lanes[lane].served_ns, scheduler->floors_ns[lane]);
+        if (TAILQ_EMPTY(&user->classes[flow->class].flows))
+                user->classes[flow->class].starved_since_ns = now_ns;
+        if (scheduler->class_depth[flow->class] == 0)
+                scheduler->starved_since_ns[flow->class] = now_ns;
         if (TAILQ_EMPTY(&flow->jobs)) {
                 flow->served_ns = MAX(flow->served_ns, user->classes[flow->class].floor_ns);
                 flow_insert(flow);
         }
-        if (scheduler->class_depth[flow->class]++ == 0)
-                scheduler->starved_since_ns[flow->class] = now_ns;
+        scheduler->class_depth[flow->class]++;
         TAILQ_INSERT_TAIL(&flow->jobs, job, queue_link);
         if (job->product.resident)
                 TAILQ_INSERT_TAIL(&job->product.resident->waiting, job, waiting_link);
@@ -257,18 +260,16 @@ bool scheduler_is_starving(const struct scheduler *scheduler, enum job_class cla
                now_ns - scheduler->starved_since_ns[class] >= scheduler->aging_ns;
 }
 
-/* A class that has waited too long; the one that has waited longest. CLASS_MAX: none. */
+/* Of the classes that have waited too long the one that has waited longest. CLASS_MAX: none. */
 static enum job_class class_starving(const struct scheduler *scheduler, uint64_t now_ns)
 {
         enum job_class starving = CLASS_MAX;
 
-        for (enum job_class class = 0; class < CLASS_MAX; class ++) {
-                if (!scheduler_is_starving(scheduler, class, now_ns))
-                        continue;
-                if (starving == CLASS_MAX ||
-                    scheduler->starved_since_ns[class] < scheduler->starved_since_ns[starving])
-                        starving = class;
-        }
+        for (size_t i = 0; i < CLASS_MAX; i++)
+                if (scheduler_is_starving(scheduler, (enum job_class)i, now_ns) &&
+                    (starving == CLASS_MAX ||
+                     scheduler->starved_since_ns[i] < scheduler->starved_since_ns[starving]))
+                        starving = (enum job_class)i;
         return starving;
 }
 
@@ -277,7 +278,24 @@ static struct job *first_job(const struct scheduler_user *user, enum job_class c
         return TAILQ_FIRST(&TAILQ_FIRST(&user->classes[class].flows)->jobs);
 }
 
-static struct job *next_in_front(struct scheduler *scheduler)
+/* The next of a user's jobs in the front lane; there is one. */
+static struct job *user_first_job(const struct scheduler *scheduler, const struct scheduler_user *user,
+                                  uint64_t now_ns)
+{
+        const bool has_normal = !TAILQ_EMPTY(&user->classes[CLASS_NORMAL].flows);
+        const uint64_t normal_since_ns = user->classes[CLASS_NORMAL].starved_since_ns;
+        const uint64_t interactive_since_ns = user->classes[CLASS_INTERACTIVE].starved_since_ns;
+
+        if (TAILQ_EMPTY(&user->classes[CLASS_INTERACTIVE].flows))
+                return first_job(user, CLASS_NORMAL);
+        /* Where batches last longer than that both starve: turn and turn about. */
+        if (has_normal && now_ns - normal_since_ns >= scheduler->aging_ns &&
+            normal_since_ns <= interactive_since_ns)
+                return first_job(user, CLASS_NORMAL);
+        return first_job(user, CLASS_INTERACTIVE);
+}
+
+static struct job *next_in_front(struct scheduler *scheduler, uint64_t now_ns)
 {
         struct scheduler_user *least = user_least_served(scheduler, CLASS_INTERACTIVE, CLASS_NORMAL);
         struct scheduler_user *interactive =
@@ -289,9 +307,8 @@ static struct job *next_in_front(struct scheduler *scheduler)
                 MAX(scheduler->floors_ns[LANE_FRONT], least->lanes[LANE_FRONT].served_ns);
         if (interactive && interactive->lanes[LANE_FRONT].served_ns <=
                                    least->lanes[LANE_FRONT].served_ns + scheduler->slack_ns)
-                return first_job(interactive, CLASS_INTERACTIVE);
-        return first_job(least, TAILQ_EMPTY(&least->classes[CLASS_INTERACTIVE].flows) ? CLASS_NORMAL
-                                                                                      : CLASS_INTERACTIVE);
+                least = interactive;
+        return user_first_job(scheduler, least, now_ns);
 }
 
 static struct job *next_in_bulk(struct scheduler *scheduler)
@@ -310,11 +327,9 @@ struct job *scheduler_next(struct scheduler *scheduler, uint64_t now_ns)
         const enum job_class starving = class_starving(scheduler, now_ns);
         struct job *job;
 
-        if (scheduler->depth == 0)
-                return NULL;
         if (starving != CLASS_MAX)
                 return first_job(user_least_served(scheduler, starving, starving), starving);
-        job = next_in_front(scheduler);
+        job = next_in_front(scheduler, now_ns);
         return job ? job : next_in_bulk(scheduler);
 }
 
@@ -325,14 +340,24 @@ struct job *scheduler_next_of_group(const struct job *job)
         return next && job->group != 0 && next->group == job->group ? next : NULL;
 }
 
+void scheduler_take_along(struct scheduler *scheduler, struct job *job, uint64_t rows)
+{
+        const uint64_t rows_left = job_rows_left(job);
+
+        assert(!job->is_forming && rows >= 1 && rows <= rows_left);
+        queued_add(scheduler, job, -job->queued_ns * (double)rows / (double)rows_left);
+        job->next_row += rows;
+        if (job_rows_left(job) == 0)
+                scheduler_remove(scheduler, job);
+}
+
 void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows, double charge_ns,
                     uint64_t now_ns)
 {
         struct scheduler_flow *flow = job->flow;
         struct scheduler_user *user = flow->client->user;
-        const uint64_t rows_left = job_rows_left(job);
 
-        assert(!job->is_forming && rows >= 1 && rows <= rows_left);
+        user->classes[flow->class].starved_since_ns = now_ns;
         scheduler->starved_since_ns[flow->class] = now_ns;
         user->classes[flow->class].floor_ns = MAX(user->classes[flow->class].floor_ns,
                                                   TAILQ_FIRST(&user->classes[flow->class].flows)->served_ns);
@@ -340,10 +365,7 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows,
         flow_take_out(flow);
         flow->served_ns += charge_ns;
         flow_insert(flow);
-        queued_add(scheduler, job, -job->queued_ns * (double)rows / (double)rows_left);
-        job->next_row += rows;
-        if (job_rows_left(job) == 0)
-                scheduler_remove(scheduler, job);
+        scheduler_take_along(scheduler, job, rows);
 }
 
 /* ---- outlook ---- */
@@ -362,8 +384,8 @@ uint64_t scheduler_oldest_ns(const struct scheduler *scheduler)
  * What of a user's queue comes before a job of `class`: of another lane it does whatever anybody has had, of the same
  * lane in a fair order.
  */
-static void earlier_classes(const struct scheduler_user *user, enum job_class class, double *ret_other_lane_ns,
-                            double *ret_same_lane_ns)
+static void earlier_classes(const struct scheduler_user *user, enum job_class class,
+                            double *ret_other_lane_ns, double *ret_same_lane_ns)
 {
         *ret_other_lane_ns = *ret_same_lane_ns = 0;
         for (size_t i = 0; class_order[i] != class; i++)

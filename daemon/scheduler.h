@@ -14,10 +14,11 @@
  * start-time fair queueing. It bounds unfairness as deficit round robin does, by the largest single charge, but needs
  * no quantum, and who returns does not wait for a round to end.)
  *
- * Classes. A class orders a user's work and is no claim on others' share. INTERACTIVE comes before NORMAL: of all
- * users as long as its user is not ahead of the others by more than `slack_ns`, and of its own user always. BULK is
- * served when nothing else waits, and among itself fairly too. Whatever class has had nothing for `aging_ns`, though it
- * waits, comes once before all others.
+ * Classes. A class orders a user's work and is no claim on others' share. INTERACTIVE comes before NORMAL: of its own
+ * user always, and of all users as long as its user is not ahead of the others by more than `slack_ns`. BULK is served
+ * when nothing else waits, and among itself fairly too. But none waits for ever: a class that has had nothing for
+ * `aging_ns` comes once before all others, the one that has waited longest first; and so does, in a user's share, that
+ * user's NORMAL before its INTERACTIVE.
  *
  * Groups. A job with `more` is *forming*: it cannot be taken until one without `more` has completed the group. Then
  * the whole group stands in one flow, side by side.
@@ -53,8 +54,9 @@ struct scheduler_user {
         } lanes[LANE_MAX];
         struct {
                 struct scheduler_flow_list flows; /* least served first */
-                double floor_ns;                  /* what the last one taken had been served */
+                double floor_ns; /* what the least served one had been served, at the last take */
                 double queued_ns;
+                uint64_t starved_since_ns; /* when one of its jobs was last taken in turn, or began to wait */
         } classes[CLASS_MAX];
         uint64_t device_ns;               /* measured, so far; counted by the pipeline */
         TAILQ_ENTRY(scheduler_user) link; /* scheduler::users */
@@ -75,8 +77,9 @@ struct scheduler {
         struct job_list deadlines; /* those with a deadline, earliest first */
         size_t depth;              /* jobs that wait, without those that form */
         size_t class_depth[CLASS_MAX];
-        uint64_t starved_since_ns[CLASS_MAX]; /* when a class was last served, or began to wait */
-        double queued_ns;                     /* of all that wait */
+        uint64_t starved_since_ns
+                [CLASS_MAX]; /* when a job of the class was last taken in turn, or began to wait */
+        double queued_ns;    /* of all that wait */
         uint64_t aging_ns;
         double slack_ns;
         uint64_t last_group;
@@ -111,18 +114,21 @@ struct job *scheduler_next(struct scheduler *scheduler, uint64_t now_ns);
 /* When the oldest job that waits came; 0: none waits. */
 uint64_t scheduler_oldest_ns(const struct scheduler *scheduler);
 
-/* Whether a class has waited so long that it comes before all others. */
+/* Whether a class has waited so long that it comes before others. */
 bool scheduler_is_starving(const struct scheduler *scheduler, enum job_class class, uint64_t now_ns);
 
 /* The job behind `job` that belongs to the same group; NULL: it is the last. */
 struct job *scheduler_next_of_group(const struct job *job);
 
 /*
- * `rows` rows of a job go to the device, and add `charge_ns` to their batch. A job with no rows left leaves the
- * scheduler.
+ * `rows` rows of a job go to the device because it was its turn, and add `charge_ns` to their batch. A job with no rows
+ * left leaves the scheduler.
  */
 void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows, double charge_ns,
                     uint64_t now_ns);
+
+/* The same out of turn: they add nothing to the batch, and whoever waits for a turn goes on waiting. */
+void scheduler_take_along(struct scheduler *scheduler, struct job *job, uint64_t rows);
 
 /* Takes a job out, if it is there. */
 void scheduler_remove(struct scheduler *scheduler, struct job *job);

@@ -417,7 +417,7 @@ START_TEST(test_age_begins_with_waiting)
 }
 END_TEST
 
-/* Of two that starve, the one that has waited longer. */
+/* Of two that starve, the one that has waited longer; each once. */
 START_TEST(test_two_classes_starve)
 {
         (void)push(0, CLASS_BULK, 10);
@@ -430,6 +430,46 @@ START_TEST(test_two_classes_starve)
         ck_assert_int_eq(serve_class(), CLASS_NORMAL); /* both since the same time: any of them */
         ck_assert_int_eq(serve_class(), CLASS_INTERACTIVE);
         ck_assert_int_eq(serve_class(), CLASS_BULK);
+}
+END_TEST
+
+/* Each user's normal jobs age by themselves: others' being served is no help to them. */
+START_TEST(test_normal_ages_for_each_user)
+{
+        static const size_t flooding[] = {0}, serving[] = {3};
+        int n_normal = 0;
+
+        for (int i = 0; i < 10; i++)
+                (void)push(0, CLASS_NORMAL, 10);
+        for (int step = 0; step < 2000; step++) {
+                struct job *job;
+
+                keep_busy(flooding, 1, CLASS_INTERACTIVE);
+                keep_busy(serving, 1, CLASS_NORMAL);
+                now_ns += AGING_NS / 100;
+                job = scheduler_next(&scheduler, now_ns);
+                n_normal += client_of(job) == 0 && job->class == CLASS_NORMAL;
+                take_all(job);
+        }
+        ck_assert_int_ge(n_normal, 9);
+        drop_all();
+}
+END_TEST
+
+/* What goes along in padding is no turn: the others of its class go on waiting for theirs. */
+START_TEST(test_taking_along_is_no_turn)
+{
+        struct job *along;
+
+        along = push(0, CLASS_BULK, 10);
+        (void)push(2, CLASS_BULK, 10);
+        now_ns += AGING_NS - 1;
+        (void)push(2, CLASS_NORMAL, 10);
+        scheduler_take_along(&scheduler, along, job_rows_left(along));
+        now_ns += 1;
+        ck_assert(scheduler_is_starving(&scheduler, CLASS_BULK, now_ns));
+        ck_assert_int_eq(serve_class(), CLASS_BULK);
+        drop_all();
 }
 END_TEST
 
@@ -511,6 +551,8 @@ static TCase *class_tests(void)
         tcase_add_test(tcase, test_normal_ages);
         tcase_add_test(tcase, test_age_begins_with_waiting);
         tcase_add_test(tcase, test_two_classes_starve);
+        tcase_add_test(tcase, test_normal_ages_for_each_user);
+        tcase_add_test(tcase, test_taking_along_is_no_turn);
         tcase_add_test(tcase, test_aged_order_is_fair);
         return tcase;
 }
