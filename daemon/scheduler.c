@@ -66,7 +66,7 @@ int scheduler_client_init(struct scheduler *scheduler, struct scheduler_client *
         if (!client->user)
                 return -ENOMEM;
         TAILQ_INIT(&client->forming);
-        for (enum job_class class = 0; class < CLASS_MAX; class ++) {
+        for (enum job_class class = 0; class < CLASS_MAX; class += 1) {
                 client->flows[class].client = client;
                 client->flows[class].class = class;
                 TAILQ_INIT(&client->flows[class].jobs);

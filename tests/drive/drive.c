@@ -328,7 +328,7 @@ static void starving_look(struct drive *drive, const struct batch *batch)
 
         for (size_t i = 0; i < batch->n_slices; i++)
                 is_served[batch->slices[i].job->class] = true;
-        for (enum job_class class = 0; class < CLASS_MAX; class ++) {
+        for (enum job_class class = 0; class < CLASS_MAX; class += 1) {
                 if (is_served[class] || scheduler->class_depth[class] == 0)
                         drive->starved_since_ns[class] = now_ns(drive);
                 else if (drive->starved_since_ns[class] != 0)

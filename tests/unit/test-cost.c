@@ -113,7 +113,7 @@ START_TEST(test_learns_the_slope)
                 }
                 ck_assert(is_within(cost.slopes[9].ns_per_mac, slopes[i], 0.02));
                 ck_assert_double_eq_tol(cost.fixed_ns, 1000, 100); /* next to none of the blame */
-                for (size_t class = 0; class < COST_CLASSES; class ++)
+                for (size_t class = 0; class < COST_CLASSES; class += 1)
                         if (class != 9)
                                 ck_assert_double_eq(cost.slopes[class].ns_per_mac, 0.3);
         }

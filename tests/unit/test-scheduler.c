@@ -443,7 +443,7 @@ static void check_sums(size_t n_forming)
         ck_assert_uint_eq(n_arrivals, depth + n_forming);
         ck_assert_uint_eq(scheduler.depth, depth);
         ck_assert_double_eq_tol(scheduler.queued_ns, queued_ns, 1e-3);
-        for (size_t class = 0; class < CLASS_MAX; class ++) {
+        for (size_t class = 0; class < CLASS_MAX; class += 1) {
                 ck_assert_uint_eq(scheduler.class_depth[class], class_depth[class]);
                 for (size_t i = 0; i < CLIENTS; i++)
                         ck_assert_double_eq_tol(clients[i].flows[class].queued_ns, class_ns[i][class], 1e-3);
@@ -458,7 +458,7 @@ static void check_zero(void)
 {
         ck_assert_double_eq(scheduler.queued_ns, 0);
         for (size_t i = 0; i < CLIENTS; i++) {
-                for (size_t class = 0; class < CLASS_MAX; class ++) {
+                for (size_t class = 0; class < CLASS_MAX; class += 1) {
                         ck_assert_double_eq(clients[i].flows[class].queued_ns, 0);
                         ck_assert_double_eq(user_of(i)->classes[class].queued_ns, 0);
                 }
