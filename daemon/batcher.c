@@ -6,6 +6,7 @@
 struct plan {
         const struct batcher *batcher;
         const struct cost_model *cost;
+        double bound_ns;     /* `batch-bound`, or when the first deadline in it says so */
         double predicted_ns; /* of all stacks, and of the submission itself */
         size_t n_slices;
         size_t n_stacks;
@@ -46,10 +47,18 @@ double batcher_padded_macs(const struct batcher *batcher, const struct product *
         return padded(rows, batcher->padding.rows) * row_macs(batcher, product);
 }
 
+static double work_macs(const struct batcher *batcher, const struct product *product, uint64_t rows)
+{
+        if (rows == 0)
+                return 0;
+        return batcher->work_macs ? batcher->work_macs(product, rows)
+                                  : batcher_padded_macs(batcher, product, rows);
+}
+
 double batcher_job_ns(const struct batcher *batcher, const struct cost_model *cost,
                       const struct product *product, uint64_t rows)
 {
-        return batcher_padded_macs(batcher, product, rows) * cost->slopes[cost_class(product)].ns_per_mac;
+        return work_macs(batcher, product, rows) * cost->slopes[cost_class(product)].ns_per_mac;
 }
 
 /* The stack that a product's rows would join; n_stacks: a new one. */
@@ -79,22 +88,36 @@ static bool plan_has_room(const struct plan *plan, size_t stack)
         return plan->n_slices < BATCH_SLICES_MAX && stack < plan->batcher->stacks_max;
 }
 
+/* What rows would add to the time of the plan. */
+static double added_ns(const struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
+{
+        const uint64_t before = stack_rows(plan, stack);
+
+        return batcher_job_ns(plan->batcher, plan->cost, product, before + rows) -
+               batcher_job_ns(plan->batcher, plan->cost, product, before);
+}
+
 /* How many more rows of a product the batch may take: all, or so many that their stack is a multiple of the granule. */
 static uint64_t rows_within(const struct plan *plan, const struct product *product, size_t stack,
                             uint64_t rows_left)
 {
-        const struct batcher *batcher = plan->batcher;
-        const uint64_t granule = batcher->granule_rows, before = stack_rows(plan, stack);
-        const double block_ns = batcher_job_ns(batcher, plan->cost, product, batcher->padding.rows);
-        const double blocks = ((double)batcher->bound_ns - plan->predicted_ns) / block_ns;
-        uint64_t rows = stack_free_rows(plan, stack);
+        const uint64_t granule = plan->batcher->granule_rows, block = plan->batcher->padding.rows;
+        const uint64_t before = stack_rows(plan, stack), free_rows = stack_free_rows(plan, stack);
+        const double left_ns = plan->bound_ns - plan->predicted_ns;
+        uint64_t blocks = 0, too_many = rows_left / block + 1, rows;
 
-        if (blocks >= (double)rows_left) /* a block has a row at least; and no number gets too large */
+        if (free_rows >= rows_left || added_ns(plan, product, stack, rows_left) <= left_ns)
                 return rows_left;
-        if (blocks >= 1)
-                rows += (uint64_t)blocks * batcher->padding.rows;
-        if (rows >= rows_left)
-                return rows_left;
+        while (too_many - blocks >
+               1) { /* as many blocks as fit, by halves: what rows cost need not be linear */
+                const uint64_t middle = blocks + (too_many - blocks) / 2;
+
+                if (added_ns(plan, product, stack, MIN(free_rows + middle * block, rows_left)) <= left_ns)
+                        blocks = middle;
+                else
+                        too_many = middle;
+        }
+        rows = MIN(free_rows + blocks * block, rows_left);
         return (before + rows) / granule * granule > before ? (before + rows) / granule * granule - before
                                                             : rows;
 }
@@ -102,19 +125,23 @@ static uint64_t rows_within(const struct plan *plan, const struct product *produ
 /* Adds rows to the plan; returns what they add to its time. */
 static double plan_add(struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
 {
-        const double before_ns = batcher_job_ns(plan->batcher, plan->cost, product, stack_rows(plan, stack));
-        double added_ns;
+        const double ns = added_ns(plan, product, stack, rows);
 
         if (stack == plan->n_stacks)
                 plan->stacks[plan->n_stacks++] = (struct plan_stack){.product = product};
         plan->stacks[stack].rows += rows;
         plan->n_slices++;
-        added_ns = batcher_job_ns(plan->batcher, plan->cost, product, plan->stacks[stack].rows) - before_ns;
-        plan->predicted_ns += added_ns;
-        return added_ns;
+        plan->predicted_ns += ns;
+        return ns;
 }
 
 /* ---- taking ---- */
+
+/* Until the deadline of a job that has one. */
+static double time_left_ns(const struct composition *composition, const struct job *job)
+{
+        return (double)job->deadline_ns - (double)composition->now_ns;
+}
 
 /* A slice of so many rows, in its stack; the job's own books are the scheduler's to keep. */
 static struct slice *slice_add(struct composition *composition, struct job *job, size_t stack, uint64_t rows)
@@ -136,21 +163,37 @@ static struct slice *slice_add(struct composition *composition, struct job *job,
         return slice;
 }
 
+/*
+ * In its turn. A device may report everything when the batch ends: so from here on the batch ends early enough for the
+ * job's deadline, with time for what is left of it.
+ */
 static void take(struct composition *composition, struct job *job, size_t stack, uint64_t rows)
 {
+        struct plan *plan = &composition->plan;
+        const uint64_t rows_after = job_rows_left(job) - rows;
         const struct slice *slice = slice_add(composition, job, stack, rows);
 
+        if (job->deadline_ns != 0) {
+                const double rest_ns =
+                        rows_after == 0 ? 0
+                                        : plan->cost->fixed_ns + batcher_job_ns(plan->batcher, plan->cost,
+                                                                                &job->product, rows_after);
+
+                plan->bound_ns = MIN(plan->bound_ns, time_left_ns(composition, job) - rest_ns);
+        }
         composition->has_front = composition->has_front || job->flow->class != CLASS_BULK;
         scheduler_take(composition->scheduler, job, rows, slice->charge_ns, composition->now_ns);
 }
 
+/* Whether a job would be done too late behind what the plan already has. */
 static bool is_late(const struct composition *composition, const struct job *job)
 {
         const struct plan *plan = &composition->plan;
-        const double takes_ns = plan->cost->fixed_ns +
-                                batcher_job_ns(plan->batcher, plan->cost, &job->product, job_rows_left(job));
+        const size_t stack = stack_find(plan, &job->product);
 
-        return job->deadline_ns != 0 && (double)composition->now_ns + takes_ns > (double)job->deadline_ns;
+        return job->deadline_ns != 0 &&
+               plan->predicted_ns + added_ns(plan, &job->product, stack, job_rows_left(job)) >
+                       time_left_ns(composition, job);
 }
 
 static void end_late(struct composition *composition, struct job *job)
@@ -161,37 +204,60 @@ static void end_late(struct composition *composition, struct job *job)
         TAILQ_INSERT_TAIL(composition->ended, job, ended_link);
 }
 
-/* The group that begins with `job`, as a whole, to a copy of the plan. */
-static bool group_fits(struct plan plan, const struct job *job)
+/* Adds the group that begins with `job` to a copy of a plan; false: it does not fit as a whole. */
+static bool group_add(struct plan *plan, const struct job *job)
 {
         for (; job; job = scheduler_next_of_group(job)) {
-                const size_t stack = stack_find(&plan, &job->product);
+                const size_t stack = stack_find(plan, &job->product);
 
-                if (!plan_has_room(&plan, stack))
+                if (!plan_has_room(plan, stack))
                         return false;
-                (void)plan_add(&plan, &job->product, stack, job_rows_left(job));
+                (void)plan_add(plan, &job->product, stack, job_rows_left(job));
         }
-        return plan.predicted_ns <= (double)plan.batcher->bound_ns;
+        return plan->predicted_ns <= plan->bound_ns;
 }
 
 static struct plan plan_empty(const struct batcher *batcher, const struct cost_model *cost)
 {
-        return (struct plan){.batcher = batcher, .cost = cost, .predicted_ns = cost->fixed_ns};
+        return (struct plan){.batcher = batcher,
+                             .cost = cost,
+                             .bound_ns = (double)batcher->bound_ns,
+                             .predicted_ns = cost->fixed_ns};
 }
 
-/* Takes a group whose first job is `job`. Each but the first stands at the head of its flow when its turn comes. */
-static void take_group(struct composition *composition, struct job *job)
+/*
+ * Takes a group whose first job is `job`, all of which takes until `all_ns`. Each but the first stands at the head of its
+ * flow when its turn comes.
+ */
+static void take_group(struct composition *composition, struct job *job, double all_ns)
 {
         struct job *next;
 
         for (; job; job = next) {
                 next = scheduler_next_of_group(job);
-                if (is_late(composition, job))
+                if (job->deadline_ns != 0 && all_ns > time_left_ns(composition, job))
                         end_late(composition, job);
                 else
                         take(composition, job, stack_find(&composition->plan, &job->product),
                              job_rows_left(job));
         }
+}
+
+/* The next job and its group, as a whole. False: take it by itself; *ret_closes: or not at all in this batch. */
+static bool take_next_group(struct composition *composition, struct job *job, bool *ret_closes)
+{
+        struct plan with_all = composition->plan;
+        struct plan alone = plan_empty(with_all.batcher, with_all.cost);
+
+        *ret_closes = false;
+        if (!scheduler_next_of_group(job))
+                return false;
+        if (group_add(&with_all, job)) {
+                take_group(composition, job, with_all.predicted_ns);
+                return true;
+        }
+        *ret_closes = composition->plan.n_slices > 0 && group_add(&alone, job);
+        return false;
 }
 
 /* As much of the next job as fits; false: the batch is full. */
@@ -201,16 +267,11 @@ static bool take_next(struct composition *composition, struct job *job)
         const size_t stack = stack_find(plan, &job->product);
         const uint64_t rows_left = job_rows_left(job);
         uint64_t rows;
+        bool closes;
 
-        if (scheduler_next_of_group(job)) {
-                if (group_fits(*plan, job)) {
-                        take_group(composition, job);
-                        return true;
-                }
-                if (plan->n_slices > 0 && group_fits(plan_empty(plan->batcher, plan->cost), job))
-                        return false;
-        }
-        if (!plan_has_room(plan, stack))
+        if (take_next_group(composition, job, &closes))
+                return true;
+        if (closes || !plan_has_room(plan, stack))
                 return false;
         rows = rows_within(plan, &job->product, stack, rows_left);
         if (plan->n_slices == 0) /* something goes, however long it takes */
@@ -283,7 +344,8 @@ static void report(const struct composition *composition, struct batcher_report 
                 if (stack->n_slices > 1)
                         ret_report->rows_stacked += stack->rows;
                 ret_report->macs += (double)stack->rows * (double)product->k * (double)product->n;
-                ret_report->work.macs[cost_class(product)] += stack->padded_macs;
+                ret_report->work.macs[cost_class(product)] +=
+                        work_macs(composition->plan.batcher, product, stack->rows);
         }
 }
 
@@ -315,7 +377,7 @@ bool batcher_compose(const struct batcher *batcher, struct scheduler *scheduler,
                 fill_padding(&composition, stack);
         sort_by_stack(&composition);
         report(&composition, ret_report);
-        ret_batch->predicted_ns = (uint64_t)composition.plan.predicted_ns;
+        ret_batch->predicted_ns = cost_whole_ns(composition.plan.predicted_ns);
         ret_batch->device_ns = 0;
         return true;
 }

@@ -25,9 +25,10 @@ struct batcher {
         uint64_t
                 bound_ns; /* `batch-bound`; a single row, or the rows that a device pads it to, may be longer */
         bool stacks;      /* slices of the same B are computed as one product */
-        uint64_t granule_rows; /* these three: struct device */
+        uint64_t granule_rows; /* these four: struct device */
         struct device_padding padding;
         size_t stacks_max;
+        double (*work_macs)(const struct product *product, uint64_t rows);
 };
 
 /* What was composed besides the batch. */
@@ -35,7 +36,7 @@ struct batcher_report {
         uint64_t jobs;         /* with rows in it */
         uint64_t rows_stacked; /* rows that share a stack with another job's */
         double macs; /* multiply-adds that somebody asked for; the batch's stacks say what they become */
-        struct cost_work work; /* the same by class, padding included */
+        struct cost_work work; /* the work of them, by class */
 };
 
 /* Multiply-adds that a device makes of `rows` rows of such a product. */

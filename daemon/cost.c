@@ -14,15 +14,19 @@
  */
 #include "daemon/cost.h"
 
-#define LEARN_LEAST  8.0
-#define WEIGHT_LEAST 1e-3
-#define STEP_MOST    2.0
-#define FIXED_MIN_NS 1.0
-#define SLOPE_MIN_NS 1e-6 /* 10^6 GMAC/s: nothing is faster; keeps the model invertible */
+#define LEARN_LEAST      8.0
+#define WEIGHT_LEAST     1e-3
+#define STEP_MOST        2.0
+#define FIXED_MIN_NS     1.0
+#define FIXED_TIMES_MOST 4.0  /* a clock at a quarter; beyond that somebody teaches it nonsense */
+#define SLOPE_MIN_NS     1e-6 /* 10^6 GMAC/s: nothing is faster; keeps the model invertible */
 
 void cost_init(struct cost_model *cost, double fixed_ns, double ns_per_mac)
 {
-        *cost = (struct cost_model){.fixed_ns = MAX(fixed_ns, FIXED_MIN_NS)};
+        *cost = (struct cost_model){
+                .fixed_ns = MAX(fixed_ns, FIXED_MIN_NS),
+                .fixed_most_ns = FIXED_TIMES_MOST * MAX(fixed_ns, FIXED_MIN_NS),
+        };
         for (size_t i = 0; i < COST_CLASSES; i++)
                 cost->slopes[i].ns_per_mac = MAX(ns_per_mac, SLOPE_MIN_NS);
 }
@@ -38,20 +42,13 @@ unsigned cost_class(const struct product *product)
         return size_class(product->k) << 3 | size_class(product->n) << 1 | product->b_transposed;
 }
 
-static double predict(const struct cost_model *cost, const struct cost_work *work)
+double cost_predict_ns(const struct cost_model *cost, const struct cost_work *work)
 {
         double ns = cost->fixed_ns;
 
         for (size_t i = 0; i < COST_CLASSES; i++)
                 ns += cost->slopes[i].ns_per_mac * work->macs[i];
         return ns;
-}
-
-uint64_t cost_predict_ns(const struct cost_model *cost, const struct cost_work *work)
-{
-        const double ns = predict(cost, work);
-
-        return ns < 1.8e19 ? (uint64_t)ns : UINT64_MAX;
 }
 
 /*
@@ -70,7 +67,7 @@ static double move(double *observed, double weight, double error_ns)
 
 void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_t took_ns)
 {
-        const double predicted_ns = predict(cost, work);
+        const double predicted_ns = cost_predict_ns(cost, work);
         const double counted_ns =
                 MAX(predicted_ns / STEP_MOST, MIN(predicted_ns * STEP_MOST, (double)took_ns));
         const double error_ns = counted_ns - predicted_ns;
@@ -91,5 +88,6 @@ void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_
                         slope->ns_per_mac += move(&slope->observed, weight, error_ns) / work->macs[i];
                 slope->ns_per_mac = MAX(slope->ns_per_mac, SLOPE_MIN_NS);
         }
-        cost->fixed_ns = MAX(cost->fixed_ns + move(&cost->observed, fixed_weight, error_ns), FIXED_MIN_NS);
+        cost->fixed_ns += move(&cost->observed, fixed_weight, error_ns);
+        cost->fixed_ns = MAX(FIXED_MIN_NS, MIN(cost->fixed_ns, cost->fixed_most_ns));
 }

@@ -17,6 +17,7 @@
 
 struct cost_model {
         double fixed_ns;
+        double fixed_most_ns; /* it is never believed to be more */
         struct cost_slope {
                 double ns_per_mac;
                 double observed; /* how much it has been corrected so far */
@@ -29,13 +30,19 @@ struct cost_work {
         double macs[COST_CLASSES];
 };
 
+/* Whole nanoseconds; UINT64_MAX for more than that holds. */
+static inline uint64_t cost_whole_ns(double ns)
+{
+        return ns < 1.8e19 ? (uint64_t)ns : UINT64_MAX;
+}
+
 void cost_init(struct cost_model *cost, double fixed_ns, double ns_per_mac);
 
 /* The class of a product's shape: what decides how much a multiply-add costs. */
 unsigned cost_class(const struct product *product);
 
 /* Predicted nanoseconds of one submission. */
-uint64_t cost_predict_ns(const struct cost_model *cost, const struct cost_work *work);
+double cost_predict_ns(const struct cost_model *cost, const struct cost_work *work);
 
 /* Learns from a submission of `work` that took `took_ns`. */
 void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_t took_ns);

@@ -10,7 +10,8 @@
  *
  * Design notes
  * - A batch belongs to the device from submit until batch_done has been called, and to nobody else. Its slices
- *   are reported in order, each exactly once, each with OK or DEVICE_ERROR; then batch_done, exactly once.
+ *   are reported in order, each exactly once, each with OK or DEVICE_ERROR (or CANCELLED, if dropped before it had
+ *   begun); then batch_done, exactly once.
  * - Slices that share their B stand side by side and form a *stack*: one product, M being all their rows. A device
  *   computes a stack as one, and may report its slices together. Every slice is in exactly one stack.
  * - A slice is finished when its rows of C are written. From then on the device touches no operand of that slice any
@@ -82,6 +83,12 @@ struct device {
         double time_scale; /* its times are these many times longer than they should be; 1: a real device's */
         double seed_fixed_ns;   /* cost of a submission, until the first has been measured */
         double seed_ns_per_mac; /* and of a multiply-add, padding included */
+        /*
+         * As many multiply-adds as would take as long as a stack of so many rows of such a product, by themselves: where
+         * shapes differ in what a multiply-add costs, everybody's share depends on it. NULL: those that it has, with
+         * padding.
+         */
+        double (*work_macs)(const struct product *product, uint64_t rows);
         struct {
                 uint64_t buffer_syncs;  /* operand transfers to or from the device's own memory */
                 uint64_t matrix_copies; /* copies of whole operands: packing A or B, unpacking C */

@@ -12,8 +12,9 @@ struct flight {
         struct {
                 struct scheduler_user *user;    /* ref */
                 struct pipeline_client *client; /* borrowed; NULL once it is gone */
-        } payers[BATCH_SLICES_MAX];             /* of the slices: jobs may end before the batch does */
-        TAILQ_ENTRY(flight) link;               /* pipeline::grounded, or pipeline::inside */
+                enum job_class class;
+        } payers[BATCH_SLICES_MAX]; /* of the slices: jobs may end before the batch does */
+        TAILQ_ENTRY(flight) link;   /* pipeline::grounded, or pipeline::inside */
 };
 
 static uint64_t now_ns(const struct pipeline *pipeline)
@@ -23,7 +24,7 @@ static uint64_t now_ns(const struct pipeline *pipeline)
 
 static uint64_t fixed_ns(const struct pipeline *pipeline)
 {
-        return (uint64_t)pipeline->cost.fixed_ns;
+        return cost_whole_ns(pipeline->cost.fixed_ns);
 }
 
 static void idle_check(const struct pipeline *pipeline)
@@ -50,17 +51,35 @@ static void job_check(struct pipeline *pipeline, struct job *job)
         idle_check(pipeline);
 }
 
+/*
+ * A job that ends early goes no further: out of the scheduler, and the device may leave out what it has not begun.
+ */
+static void job_stop(struct pipeline *pipeline, struct job *job)
+{
+        struct device *device = pipeline->device;
+        struct flight *flight;
+
+        scheduler_remove(&pipeline->scheduler, job);
+        if (job->slices_inside == 0 || !device->ops->drop)
+                return;
+        TAILQ_FOREACH(flight, &pipeline->inside, link)
+                for (size_t i = 0; i < flight->batch.n_slices; i++)
+                        if (flight->batch.slices[i].job == job)
+                                device->ops->drop(device, &flight->batch, i);
+}
+
 /* ---- when ---- */
 
 /* Until when the first deadline leaves time for all that waits, that one's job included. */
 static uint64_t latest_start_ns(const struct pipeline *pipeline)
 {
-        const struct job *job = TAILQ_FIRST(&pipeline->scheduler.deadlines);
-        const uint64_t needed_ns = fixed_ns(pipeline) + (uint64_t)pipeline->scheduler.queued_ns;
+        const uint64_t needed_ns = cost_whole_ns(pipeline->cost.fixed_ns + pipeline->scheduler.queued_ns);
+        const struct job *job;
 
-        if (!job)
-                return TIMELINE_NEVER;
-        return job->deadline_ns - MIN(needed_ns, job->deadline_ns);
+        TAILQ_FOREACH(job, &pipeline->scheduler.deadlines, deadline_link)
+                if (!job->is_forming) /* no start would help one whose group is not complete */
+                        return job->deadline_ns - MIN(needed_ns, job->deadline_ns);
+        return TIMELINE_NEVER;
 }
 
 static bool is_swift_inside(const struct pipeline *pipeline)
@@ -114,12 +133,13 @@ static void end_expired(struct pipeline *pipeline)
 
         while ((job = TAILQ_FIRST(&pipeline->ended))) {
                 TAILQ_REMOVE(&pipeline->ended, job, ended_link);
+                job_stop(pipeline, job);
                 job_check(pipeline, job);
         }
         while ((job = TAILQ_FIRST(&pipeline->scheduler.deadlines)) && job->deadline_ns <= now) {
                 job_end_early(job, STATUS_DEADLINE,
                               "its deadline passed while it waited; allow more time, or submit less at once");
-                scheduler_remove(&pipeline->scheduler, job);
+                job_stop(pipeline, job);
                 job_check(pipeline, job);
         }
 }
@@ -151,6 +171,7 @@ static void payers_note(struct flight *flight)
 
                 flight->payers[i].user = scheduler_user_ref(job->user);
                 flight->payers[i].client = job->client;
+                flight->payers[i].class = job->class;
         }
 }
 
@@ -250,14 +271,17 @@ static void on_slice_done(void *userdata, struct batch *batch, size_t index)
         struct job *job = slice->job;
 
         completion_slice(slice);
-        if (job->end_status != STATUS_OK) /* it failed: its other rows are not worth anybody's time */
-                scheduler_remove(&pipeline->scheduler, job);
         slice->job = NULL;
+        if (job->end_status != STATUS_OK) /* it failed: its other rows are not worth anybody's time */
+                job_stop(pipeline, job);
         job_check(pipeline, job);
 }
 
-/* Everybody pays for the share that was predicted, of the time that was measured. */
-static void accounts_settle(struct flight *flight)
+/*
+ * Everybody pays for the share that was predicted, of the time that was measured: what the scheduler has charged before is
+ * corrected, so that nobody gains by being taken for less than one costs.
+ */
+static void accounts_settle(struct pipeline *pipeline, struct flight *flight)
 {
         const struct batch *batch = &flight->batch;
         double charges_ns = 0;
@@ -265,12 +289,17 @@ static void accounts_settle(struct flight *flight)
         for (size_t i = 0; i < batch->n_slices; i++)
                 charges_ns += batch->slices[i].charge_ns;
         for (size_t i = 0; i < batch->n_slices; i++) {
-                const double share = batch->slices[i].charge_ns / charges_ns;
-                const uint64_t paid_ns = (uint64_t)(share * (double)batch->device_ns);
+                struct scheduler_user *user = flight->payers[i].user;
+                struct pipeline_client *client = flight->payers[i].client;
+                const double charge_ns = batch->slices[i].charge_ns;
+                const double paid_ns = (double)batch->device_ns * charge_ns / charges_ns;
 
-                flight->payers[i].user->device_ns += paid_ns;
-                if (flight->payers[i].client)
-                        flight->payers[i].client->device_ns += paid_ns;
+                scheduler_correct(user, client ? &client->scheduled : NULL, flight->payers[i].class,
+                                  paid_ns - charge_ns);
+                user->device_ns += (uint64_t)paid_ns;
+                if (client)
+                        client->device_ns += (uint64_t)paid_ns;
+                flight->payers[i].user = scheduler_user_unref(&pipeline->scheduler, user);
         }
 }
 
@@ -291,9 +320,7 @@ static void on_batch_done(void *userdata, struct batch *batch)
         if (is_whole(batch))
                 cost_observe(&pipeline->cost, &flight->work, batch->device_ns);
         pipeline->stats->device_busy_ns += batch->device_ns;
-        accounts_settle(flight);
-        for (size_t i = 0; i < batch->n_slices; i++)
-                (void)scheduler_user_unref(&pipeline->scheduler, flight->payers[i].user);
+        accounts_settle(pipeline, flight);
         TAILQ_REMOVE(&pipeline->inside, flight, link);
         TAILQ_INSERT_TAIL(&pipeline->grounded, flight, link);
         pipeline->n_inside--;
@@ -354,6 +381,7 @@ int pipeline_set_device(struct pipeline *pipeline, struct device *device)
                 .granule_rows = device->granule_rows,
                 .padding = device->padding,
                 .stacks_max = device->stacks_max,
+                .work_macs = device->work_macs,
         };
         pipeline->scheduler.aging_ns = (uint64_t)((double)settings->aging_ns * scale);
         pipeline->scheduler.slack_ns = (double)settings->bound_ns * scale;
@@ -398,14 +426,14 @@ void pipeline_client_deinit(struct pipeline *pipeline, struct pipeline_client *c
 /* ---- jobs ---- */
 
 /* Submissions that so much work makes, none of them longer than the bound. */
-static uint64_t n_batches(const struct pipeline *pipeline, double work_ns)
+static double n_batches(const struct pipeline *pipeline, double work_ns)
 {
         const double bound_ns = (double)pipeline->batcher.bound_ns;
         const double room_ns =
                 MAX(bound_ns - pipeline->cost.fixed_ns, bound_ns / 2); /* some, whatever it costs */
-        const uint64_t n = (uint64_t)(work_ns / room_ns);
+        const double n = (double)cost_whole_ns(work_ns / room_ns);
 
-        return (double)n * room_ns < work_ns ? n + 1 : n;
+        return n * room_ns < work_ns ? n + 1 : n;
 }
 
 /* Whether a job would be done in time, as things stand. */
@@ -414,18 +442,17 @@ static bool is_in_time(const struct pipeline *pipeline, const struct pipeline_cl
 {
         const double ahead_ns =
                 scheduler_ahead_ns(&pipeline->scheduler, &client->scheduled, job->class, own_ns);
-        const double submissions_ns =
-                (double)n_batches(pipeline, ahead_ns + own_ns) * pipeline->cost.fixed_ns;
+        const double submissions_ns = n_batches(pipeline, ahead_ns + own_ns) * pipeline->cost.fixed_ns;
         const uint64_t now = now_ns(pipeline), start_ns = MAX(now, busy_until_ns(pipeline));
-        const uint64_t done_ns = start_ns + (uint64_t)(ahead_ns + own_ns + submissions_ns);
+        const double takes_ns = (double)(start_ns - now) + ahead_ns + own_ns + submissions_ns;
 
-        if (done_ns <= job->deadline_ns)
+        if (takes_ns <= (double)job->deadline_us * 1000)
                 return true;
         return fault_set(ret_fault, STATUS_DEADLINE,
                          "it would be done in %" PRIu64
                          " us, as things stand, and its deadline is in %" PRIu64
                          " us; allow more time, or submit later",
-                         (done_ns - now + 999) / 1000, job->deadline_us);
+                         cost_whole_ns((takes_ns + 999) / 1000), job->deadline_us);
 }
 
 bool pipeline_submit(struct pipeline *pipeline, struct pipeline_client *client, struct job *job,
@@ -465,29 +492,14 @@ void pipeline_complete_all_groups(struct pipeline *pipeline)
         pump(pipeline);
 }
 
-/* The device may leave out what it has not begun. */
-static void drop_slices(struct pipeline *pipeline, const struct job *job)
-{
-        struct device *device = pipeline->device;
-        struct flight *flight;
-
-        if (job->slices_inside == 0 || !device->ops->drop)
-                return;
-        TAILQ_FOREACH(flight, &pipeline->inside, link)
-                for (size_t i = 0; i < flight->batch.n_slices; i++)
-                        if (flight->batch.slices[i].job == job)
-                                device->ops->drop(device, &flight->batch, i);
-}
-
 void pipeline_cancel(struct pipeline *pipeline, struct job *job)
 {
         const bool is_ending = job->end_status != STATUS_OK;
 
         job_end_early(job, STATUS_CANCELLED, "cancelled");
-        drop_slices(pipeline, job);
         if (is_ending) /* whoever gave the reason ends it: it may be on pipeline::ended, below us on the stack */
                 return;
-        scheduler_remove(&pipeline->scheduler, job);
+        job_stop(pipeline, job);
         job_check(pipeline, job);
         pump(pipeline);
 }

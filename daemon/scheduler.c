@@ -103,6 +103,17 @@ static void flow_take_out(struct scheduler_flow *flow)
         TAILQ_REMOVE(&flow->client->user->classes[flow->class].flows, flow, link);
 }
 
+static void flow_charge(struct scheduler_flow *flow, double ns)
+{
+        const bool is_listed = !TAILQ_EMPTY(&flow->jobs);
+
+        if (is_listed)
+                flow_take_out(flow);
+        flow->served_ns += ns;
+        if (is_listed)
+                flow_insert(flow);
+}
+
 /* Whatever it has not used while it was away is gone. */
 static void flow_push(struct scheduler *scheduler, struct scheduler_flow *flow, struct job *job,
                       uint64_t now_ns)
@@ -362,10 +373,16 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows,
         user->classes[flow->class].floor_ns = MAX(user->classes[flow->class].floor_ns,
                                                   TAILQ_FIRST(&user->classes[flow->class].flows)->served_ns);
         user->lanes[lane_of(flow->class)].served_ns += charge_ns;
-        flow_take_out(flow);
-        flow->served_ns += charge_ns;
-        flow_insert(flow);
+        flow_charge(flow, charge_ns);
         scheduler_take_along(scheduler, job, rows);
+}
+
+void scheduler_correct(struct scheduler_user *user, struct scheduler_client *client, enum job_class class,
+                       double ns)
+{
+        user->lanes[lane_of(class)].served_ns += ns;
+        if (client)
+                flow_charge(&client->flows[class], ns);
 }
 
 /* ---- outlook ---- */

@@ -130,6 +130,10 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t rows,
 /* The same out of turn: they add nothing to the batch, and whoever waits for a turn goes on waiting. */
 void scheduler_take_along(struct scheduler *scheduler, struct job *job, uint64_t rows);
 
+/* What was charged for a slice has turned out to be `ns` more, or less. `client`: NULL once it is gone. */
+void scheduler_correct(struct scheduler_user *user, struct scheduler_client *client, enum job_class class,
+                       double ns);
+
 /* Takes a job out, if it is there. */
 void scheduler_remove(struct scheduler *scheduler, struct job *job);
 

@@ -49,6 +49,37 @@
 const char *const npu_model_names[] = {"phoenix", "origin", "origin-measured", NULL};
 static_assert(ARRAY_SIZE(npu_model_names) == NPU_MODEL_MAX + 1, "a name each");
 
+static double tiles(uint64_t n, uint64_t tile)
+{
+        return (double)((n + tile - 1) / tile);
+}
+
+static double max(double a, double b)
+{
+        return a > b ? a : b;
+}
+
+/* Tasks of B in one lane. */
+static double b_tasks(double mt, double nt)
+{
+        return mt > 1 ? nt : 1;
+}
+
+/*
+ * In steps: those that there are, or what draining C or pushing tasks takes instead. Of several products the sum of these
+ * is what a submission takes, or more: it is the largest of the three sums.
+ */
+double npu_phoenix_work_macs(uint64_t m, uint64_t k, uint64_t n)
+{
+        const double mt = tiles(m, TILE_ROWS), nt = tiles(n, TILE_COLS), kt = tiles(k, TILE_DEPTH);
+        const double tasks = COLUMNS * (1 + b_tasks(mt, nt));
+        double steps = mt * nt * kt;
+
+        steps = max(steps, mt * nt * MACRO_TILE_NS / STEP_NS);
+        steps = max(steps, tasks * POLLED_TASK_BYTES * STREAM_NS_A_BYTE / STEP_NS);
+        return steps * TILE_ROWS * TILE_DEPTH * TILE_COLS;
+}
+
 const struct npu_traits *npu_model_traits(enum npu_model model)
 {
         static const struct npu_traits traits[] = {
@@ -66,16 +97,6 @@ const struct npu_traits *npu_model_traits(enum npu_model model)
         return &traits[model];
 }
 
-static double tiles(uint64_t n, uint64_t tile)
-{
-        return (double)((n + tile - 1) / tile);
-}
-
-static double max(double a, double b)
-{
-        return a > b ? a : b;
-}
-
 /* `n_tasks` pushes to the queue of one lane. */
 static double tasks_bytes(double n_tasks)
 {
@@ -87,7 +108,7 @@ static double tasks_bytes(double n_tasks)
 static double phoenix_ns(const struct npu_product *products, size_t n_products)
 {
         double steps = 0, macro_tiles = 0, a_bytes = 0, b_bytes = 0,
-               b_tasks = 0; /* bytes and tasks: of one lane */
+               n_b_tasks = 0; /* the last three: of one lane */
         double stream_bytes, ns;
 
         for (size_t i = 0; i < n_products; i++) {
@@ -99,10 +120,10 @@ static double phoenix_ns(const struct npu_product *products, size_t n_products)
                 macro_tiles += mt * nt;
                 a_bytes += mt * nt * kt * A_OBJECT_BYTES; /* once for each column of macro-tiles */
                 b_bytes += mt * nt * kt * B_OBJECT_BYTES;
-                b_tasks += mt > 1 ? nt : 1;
+                n_b_tasks += b_tasks(mt, nt);
         }
         stream_bytes = STREAM_FRAME_BYTES +
-                       COLUMNS * (TASK_BYTES + tasks_bytes((double)n_products) + tasks_bytes(b_tasks));
+                       COLUMNS * (TASK_BYTES + tasks_bytes((double)n_products) + tasks_bytes(n_b_tasks));
         ns = steps * STEP_NS;
         ns = max(ns, max(a_bytes, b_bytes) / LANE_BYTES_NS);
         ns = max(ns, COLUMNS * (a_bytes + b_bytes) / INPUT_BYTES_NS);

@@ -40,6 +40,9 @@ struct npu_product {
         uint64_t n_parts;   /* how many matrices A and C are made of; at least 1 */
 };
 
+/* Of one product on NPU_PHOENIX: as many multiply-adds as would take as long. At least those that it has. */
+double npu_phoenix_work_macs(uint64_t m, uint64_t k, uint64_t n);
+
 /* What a submission of them takes. */
 struct npu_outlay {
         double ns;

@@ -80,6 +80,7 @@ static int cpu_open(uv_loop_t *loop, struct timeline *timeline, const struct dev
                 .time_scale = 1,
                 .seed_fixed_ns = CPU_SEED_FIXED_NS,
                 .seed_ns_per_mac = CPU_SEED_NS_PER_MAC,
+                .work_macs = portable_work_macs,
         };
         r = device_worker_open(&cpu->worker, loop, portable_run, &worker_events, cpu);
         if (r < 0)

@@ -320,22 +320,54 @@ static void driven_deinit(struct drive *drive, struct driven *driven)
 
 /* ---- the device ---- */
 
-/* For how long each class had waited, as far as it can be seen from here: with nothing of it in the batch. */
+/* Whose a job in a batch is. */
+static const struct driven *driven_of(const struct slice *slice)
+{
+        return ((const struct drive_job *)slice->job->userdata)->driven;
+}
+
+/* For how long each class has waited, those apart of which some rows are in this batch. */
 static void starving_look(struct drive *drive, const struct batch *batch)
 {
         const struct scheduler *scheduler = &drive->pipeline.scheduler;
-        bool is_served[CLASS_MAX] = {false};
 
         for (size_t i = 0; i < batch->n_slices; i++)
-                is_served[batch->slices[i].job->class] = true;
-        for (enum job_class class = 0; class < CLASS_MAX; class += 1) {
-                if (is_served[class] || scheduler->class_depth[class] == 0)
-                        drive->starved_since_ns[class] = now_ns(drive);
-                else if (drive->starved_since_ns[class] != 0)
+                drive->starved_since_ns[batch->slices[i].job->class] = now_ns(drive);
+        for (size_t i = 0; i < CLASS_MAX; i++)
+                if (scheduler->class_depth[i] > 0)
                         drive->result->longest_starved_us =
                                 MAX(drive->result->longest_starved_us,
-                                    (now_ns(drive) - drive->starved_since_ns[class]) / 1000);
+                                    (now_ns(drive) - drive->starved_since_ns[i]) / 1000);
+}
+
+static struct npu_product npu_product_of(const struct batch *batch, const struct stack *stack)
+{
+        const struct product *product = batch->slices[stack->first].product;
+
+        return (struct npu_product){
+                .m = stack->rows, .k = product->k, .n = product->n, .b_is_resident = true, .n_parts = 1};
+}
+
+/* What the model itself says, who it is for, and whether it is within the bound. */
+static void model_look(struct drive *drive, const struct batch *batch)
+{
+        struct npu_product products[BATCH_STACKS_MAX];
+        double *longest = &drive->result->longest_of_bound;
+
+        for (size_t i = 0; i < batch->n_stacks; i++) {
+                const struct stack *stack = &batch->stacks[i];
+                double alone_ns;
+
+                products[i] = npu_product_of(batch, stack);
+                alone_ns = npu_model_run(drive->spec->model, &products[i], 1).ns -
+                           npu_model_traits(drive->spec->model)->fixed_ns;
+                for (size_t j = stack->first; j < stack->first + stack->n_slices; j++)
+                        drive->result->clients[driven_of(&batch->slices[j])->index].model_ns +=
+                                alone_ns * (double)batch->slices[j].rows / (double)stack->rows;
         }
+        if (batch->n_stacks > 1 || batch->stacks[0].rows > drive->pipeline.batcher.padding.rows)
+                *longest = MAX(*longest, npu_model_run(drive->spec->model, products, batch->n_stacks).ns /
+                                                 (double)drive->pipeline.batcher.bound_ns);
 }
 
 static void look_and_submit(struct device *device, struct batch *batch)
@@ -348,6 +380,7 @@ static void look_and_submit(struct device *device, struct batch *batch)
                 assert(batch->predicted_ns <= pipeline->batcher.bound_ns + 1);
         drive->result->longest_batch_ns = MAX(drive->result->longest_batch_ns, batch->predicted_ns);
         starving_look(drive, batch);
+        model_look(drive, batch);
         drive->sim->submit(device, batch);
 }
 

@@ -103,14 +103,17 @@ struct drive_result {
         double seconds;      /* of virtual time, until n_jobs had ended */
         uint64_t n_measured; /* that had ended well by then */
         uint64_t n_submitted, n_done, n_expired, n_cancelled, n_failed, n_refused, n_dropped;
-        uint64_t
-                longest_starved_us; /* for so long a class waited without being served, measured at submissions */
-        uint64_t longest_batch_ns;        /* as predicted */
+        /* For so long a class waited without a row of it being taken, as seen at submissions. */
+        uint64_t longest_starved_us;
+        uint64_t longest_batch_ns; /* as predicted */
+        /* What the model says of the longest batch, as a share of its bound; those of a lone block of rows apart. */
+        double longest_of_bound;
         struct drive_latencies latencies; /* of all that ended well, but for the first tenth */
         struct {
                 struct drive_latencies latencies;
                 uint64_t n_done;
-                uint64_t device_ns;
+                uint64_t device_ns; /* as the daemon accounts for it */
+                double model_ns; /* what its part of each product takes by the model, whatever the daemon thinks */
         } clients[DRIVE_CLIENTS_MAX];
 };
 

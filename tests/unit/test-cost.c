@@ -31,15 +31,15 @@ START_TEST(test_predicts_fixed_and_work)
         struct cost_work work = {{0}};
 
         cost_init(&cost, 1000, 0.5);
-        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 1000);
+        ck_assert_uint_eq(cost_whole_ns(cost_predict_ns(&cost, &work)), 1000);
         work.macs[3] = 1;
-        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 1000);
+        ck_assert_uint_eq(cost_whole_ns(cost_predict_ns(&cost, &work)), 1000);
         work.macs[3] = 2;
-        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 1001);
+        ck_assert_uint_eq(cost_whole_ns(cost_predict_ns(&cost, &work)), 1001);
         work.macs[COST_CLASSES - 1] = 4000;
-        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 3001);
+        ck_assert_uint_eq(cost_whole_ns(cost_predict_ns(&cost, &work)), 3001);
         cost.slopes[3].ns_per_mac = 50;
-        ck_assert_uint_eq(cost_predict_ns(&cost, &work), 3100);
+        ck_assert_uint_eq(cost_whole_ns(cost_predict_ns(&cost, &work)), 3100);
 }
 END_TEST
 
@@ -50,12 +50,12 @@ START_TEST(test_predicts_extremes)
         struct cost_model cost;
 
         cost_init(&cost, 1000, 1);
-        ck_assert_uint_eq(cost_predict_ns(&cost, &all), UINT64_MAX);
+        ck_assert_uint_eq(cost_whole_ns(cost_predict_ns(&cost, &all)), UINT64_MAX);
         cost_init(&cost, 0, 0); /* a seed of nothing is next to nothing: the model can be divided by */
         ck_assert_double_gt(cost.fixed_ns, 0);
         for (size_t i = 0; i < COST_CLASSES; i++)
                 ck_assert_double_gt(cost.slopes[i].ns_per_mac, 0);
-        ck_assert_uint_le(cost_predict_ns(&cost, &none), 1);
+        ck_assert_uint_le(cost_whole_ns(cost_predict_ns(&cost, &none)), 1);
 }
 END_TEST
 
@@ -129,7 +129,7 @@ static struct cost_model seasoned(double fixed_ns, double ns_per_mac, unsigned c
         for (int i = 0; i < 40; i++) {
                 const struct cost_work work = work_of(class, 1e6);
 
-                cost_observe(&cost, &work, cost_predict_ns(&cost, &work));
+                cost_observe(&cost, &work, cost_whole_ns(cost_predict_ns(&cost, &work)));
         }
         return cost;
 }
