@@ -1,72 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* test-batcher.c - what goes into a batch: within the bound, at granules, every row once and in order. */
-#include <check.h>
+/*
+ * test-batcher.c - what goes into a batch: jobs cut at granules, stacked, riding in what would be padding; groups whole;
+ * deadlines. Any mixture of it is in test-batcher-random.c.
+ */
+#include <stdio.h>
 
-#include "daemon/batcher.h"
-#include "tests/lib/rng.h"
+#include "tests/unit/batcher-desk.h"
 #include "tests/unit/suite.h"
-
-#define NOW_NS   UINT64_C(1000000000)
-#define AGING_NS UINT64_C(1000000000)
-
-static struct rng rng;
-static struct scheduler scheduler;
-static struct scheduler_client client;
-static struct cost_model cost;
-static struct batcher batcher;
-static struct job_list ended;
-static struct batch batch;
-static struct batcher_report report;
-
-/* One client, a device that pads nothing. */
-static void setup(void)
-{
-        batcher = (struct batcher){
-                .bound_ns = 1000000,
-                .stacks = true,
-                .granule_rows = 1,
-                .padding = {1, 1, 1},
-                .stacks_max = BATCH_STACKS_MAX,
-        };
-        cost_init(&cost, 1, 1);
-        TAILQ_INIT(&ended);
-        scheduler_init(&scheduler, AGING_NS, 1e9);
-        ck_assert_int_eq(scheduler_client_init(&scheduler, &client, 1000), 0);
-}
-
-static void teardown(void)
-{
-        ck_assert(TAILQ_EMPTY(&ended));
-        ck_assert_uint_eq(scheduler.depth, 0);
-        scheduler_client_deinit(&scheduler, &client);
-        scheduler_deinit(&scheduler);
-}
-
-static struct job *job_push(uint64_t m, uint64_t k, uint64_t n)
-{
-        struct job *job = job_new(0, NULL, NULL, NULL);
-
-        ck_assert_ptr_nonnull(job);
-        job->product.m = m;
-        job->product.k = k;
-        job->product.n = n;
-        job->product.b = (const int8_t *)job; /* each one's own: nothing stacks */
-        scheduler_push(&scheduler, &client, job, batcher_job_ns(&batcher, &cost, &job->product, m), NOW_NS);
-        return job;
-}
-
-/* As if the device had let go of everything. */
-static struct job *job_drop(struct job *job)
-{
-        job->slices_inside = 0;
-        scheduler_remove(&scheduler, job);
-        return job_free(job);
-}
-
-static bool compose(void)
-{
-        return batcher_compose(&batcher, &scheduler, &cost, NOW_NS, &ended, &batch, &report);
-}
 
 START_TEST(test_nothing_waits)
 {
@@ -98,7 +38,7 @@ START_TEST(test_cut)
         cost_init(&cost, 1000, 1);
         batcher.bound_ns = cuts[_i].bound_ns;
         batcher.granule_rows = cuts[_i].granule_rows;
-        job = job_push(1000, 10, 10);
+        job = job_push(&(struct wish){.m = 1000, .k = 10, .n = 10});
         ck_assert(compose());
         ck_assert_uint_eq(batch.n_slices, 1);
         ck_assert_ptr_eq(batch.slices[0].job, job);
@@ -123,7 +63,7 @@ START_TEST(test_largest_shape)
         cost_init(&cost, 0, 1);
         batcher.bound_ns = UINT64_MAX / 2;
         batcher.granule_rows = 64;
-        job = job_push(MESSAGE_DIM_MAX, MESSAGE_K_MAX, MESSAGE_DIM_MAX);
+        job = job_push(&(struct wish){.m = MESSAGE_DIM_MAX, .k = MESSAGE_K_MAX, .n = MESSAGE_DIM_MAX});
         ck_assert(compose());
         ck_assert_uint_ge(batch.slices[0].rows, 1);
         ck_assert_uint_lt(batch.slices[0].rows, MESSAGE_DIM_MAX);
@@ -141,8 +81,8 @@ START_TEST(test_ended_job_is_skipped)
         struct job *first, *second;
 
         batcher.bound_ns = 1;
-        first = job_push(3, 1, 1);
-        second = job_push(3, 1, 1);
+        first = job_push(&(struct wish){.m = 3});
+        second = job_push(&(struct wish){.m = 3});
         ck_assert(compose());
         ck_assert_ptr_eq(batch.slices[0].job, first);
         job_end_early(first, STATUS_CANCELLED, "cancelled");
@@ -155,95 +95,445 @@ START_TEST(test_ended_job_is_skipped)
 }
 END_TEST
 
-/* ---- any jobs, any bounds ---- */
+/* ---- scenes: jobs a, b, c, ... and the batches that become of them ---- */
 
-/* The jobs go in the order in which they came, each row once; returns which job is next. */
-static size_t expect_slices(struct job *const jobs[], size_t next, const uint64_t rows_before[])
+#define JOBS_MAX 6
+
+static struct job *jobs[JOBS_MAX];
+
+static char letter_of(const struct job *job)
 {
-        double macs = 0;
+        for (size_t i = 0; i < JOBS_MAX; i++)
+                if (jobs[i] == job)
+                        return (char)('a' + i);
+        return '?';
+}
 
-        for (size_t i = 0; i < batch.n_slices; i++) {
-                const struct slice *slice = &batch.slices[i];
-                const struct job *job = jobs[next];
+/* "a0+4 c0+1 | b0+2 !d": two stacks, slices with their first row and rows; and jobs that were ended as late. */
+static void describe(bool is_composed, char *text, size_t n_bytes)
+{
+        struct job *job;
+        size_t at = 0;
 
-                ck_assert_ptr_eq(slice->job, job);
-                ck_assert_uint_eq(slice->first_row, rows_before[next]);
-                ck_assert_uint_ge(slice->rows, 1);
-                ck_assert_uint_eq(job->next_row, slice->first_row + slice->rows);
-                ck_assert_uint_le(job->next_row, job->product.m);
-                macs += (double)slice->rows * (double)job->product.k * (double)job->product.n;
-                if (job->next_row == job->product.m)
-                        next++;
-                else
-                        ck_assert_msg(i + 1 == batch.n_slices, "a job that was cut has filled the batch");
+        text[0] = '\0';
+        for (size_t i = 0; is_composed && i < batch.n_stacks; i++) {
+                const struct stack *stack = &batch.stacks[i];
+
+                for (size_t j = stack->first; j < stack->first + stack->n_slices; j++)
+                        at += (size_t)snprintf(text + at, n_bytes - at, "%s%c%d+%d",
+                                               j > stack->first ? " "
+                                               : i > 0          ? " | "
+                                                                : "",
+                                               letter_of(batch.slices[j].job), (int)batch.slices[j].first_row,
+                                               (int)batch.slices[j].rows);
         }
-        ck_assert_double_eq(report.macs, macs);
-        ck_assert_double_eq_tol((double)batch.predicted_ns, (double)cost_predict_ns(&cost, &report.work), 2);
-        return next;
+        while ((job = TAILQ_FIRST(&ended))) {
+                TAILQ_REMOVE(&ended, job, ended_link);
+                ck_assert_int_eq(job->end_status, STATUS_DEADLINE);
+                ck_assert_ptr_null(job->flow);
+                at += (size_t)snprintf(text + at, n_bytes - at, "%s!%c", at > 0 ? " " : "", letter_of(job));
+        }
 }
 
-/* What was left out would not have fitted in. */
-static void expect_full(const struct job *job)
-{
-        const struct slice *last = &batch.slices[batch.n_slices - 1];
-        const uint64_t rows = last->job == job ? batcher.granule_rows : 1;
+/* A block is 4 rows at 1 ns each, a submission costs 10 ns; batches are composed until nothing is left. */
+#define BLOCK 4
+#define FIXED 10
 
-        if (last->job == job && last->rows > batcher.granule_rows)
-                ck_assert_uint_eq(last->rows % batcher.granule_rows, 0);
-        ck_assert_double_gt((double)batch.predicted_ns + 2 +
-                                    batcher_job_ns(&batcher, &cost, &job->product, rows),
-                            (double)batcher.bound_ns);
+#define B2 (FIXED + 2 * BLOCK) /* bounds of two blocks, and of many */
+#define B9 (FIXED + 9 * BLOCK)
+
+static const struct {
+        const char *what;
+        uint64_t bound_ns;
+        size_t stacks_max; /* 0: many */
+        bool is_not_stacking;
+        struct wish jobs[JOBS_MAX]; /* m 0: no more of them */
+        const char *batches;
+} scenes[] = {
+        /* stacks */
+        {"the same weights share a stack",
+         B9,
+         0,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 1, .weights = 1}, {.m = 2, .weights = 1}},
+         "a0+1 b0+1 c0+2"},
+        {"different weights do not",
+         B9,
+         0,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 1, .weights = 2}},
+         "a0+1 | b0+1"},
+        {"slices of a stack stand side by side",
+         B9,
+         0,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 1, .weights = 2}, {.m = 1, .weights = 1}, {.m = 1, .weights = 2}},
+         "a0+1 c0+1 | b0+1 d0+1"},
+        {"users share it, too",
+         B9,
+         0,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 1, .weights = 1, .client = 2}},
+         "a0+1 b0+1"},
+        {"operands of one's own do not stack", B9, 0, false, {{.m = 1}, {.m = 1}}, "a0+1 | b0+1"},
+        {"tile16 stands apart",
+         B9,
+         0,
+         false,
+         {{.m = 1, .weights = 1},
+          {.m = 1, .weights = 1, .form = OUTPUT_TILE16_SHIFT7},
+          {.m = 1, .weights = 1, .form = OUTPUT_FLOAT32}},
+         "a0+1 c0+1 | b0+1"},
+        {"stacking off", B9, 0, true, {{.m = 1, .weights = 1}, {.m = 1, .weights = 1}}, "a0+1 | b0+1"},
+        {"a device of one stack",
+         B9,
+         1,
+         false,
+         {{.m = 4, .weights = 1}, {.m = 1, .weights = 2}, {.m = 1, .weights = 1}},
+         "a0+4; b0+1; c0+1"},
+        {"a device of one stack: others ride",
+         B9,
+         1,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 1, .weights = 2}, {.m = 1, .weights = 1}},
+         "a0+1 c0+1; b0+1"},
+        {"a device of two stacks",
+         B9,
+         2,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 1, .weights = 2}, {.m = 1, .weights = 3}},
+         "a0+1 | b0+1; c0+1"},
+        {"as many rows as fit, then a cut",
+         B2,
+         0,
+         false,
+         {{.m = 3, .weights = 1}, {.m = 9, .weights = 1}},
+         "a0+3 b0+5; b5+4"},
+        {"a cut makes the stack whole, not the slice",
+         B2,
+         0,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 100, .weights = 1}},
+         "a0+1 b0+7; b7+8; b15+8; b23+8; b31+8; b39+8; b47+8; b55+8; b63+8; b71+8; b79+8; b87+8; b95+5"},
+        /* padding */
+        {"who comes too late in the order rides",
+         B2,
+         0,
+         false,
+         {{.m = 3, .weights = 1}, {.m = 6}, {.m = 1, .weights = 1}},
+         "a0+3 c0+1 | b0+4; b4+2"},
+        {"as far as there is padding",
+         B2,
+         0,
+         false,
+         {{.m = 3, .weights = 1}, {.m = 6}, {.m = 10, .weights = 1}},
+         "a0+3 c0+1 | b0+4; b4+2 | c1+4; c5+5"},
+        {"the oldest first",
+         B2,
+         0,
+         false,
+         {{.m = 3, .weights = 1},
+          {.m = 8},
+          {.m = 1, .weights = 1, .client = 2, .class = CLASS_BULK},
+          {.m = 1, .weights = 1}},
+         "a0+3 c0+1 | b0+4; b4+4 | d0+1"},
+        {"not with other weights",
+         B2,
+         0,
+         false,
+         {{.m = 3, .weights = 1}, {.m = 6}, {.m = 1, .weights = 2}},
+         "a0+3 | b0+4; b4+2 | c0+1"},
+        {"not with stacking off",
+         B2,
+         0,
+         true,
+         {{.m = 3, .weights = 1}, {.m = 6}, {.m = 1, .weights = 1}},
+         "a0+3 | b0+4; b4+2 | c0+1"},
+        {"not as tile16",
+         B2,
+         0,
+         false,
+         {{.m = 3, .weights = 1}, {.m = 6}, {.m = 1, .weights = 1, .form = OUTPUT_TILE16_SHIFT7}},
+         "a0+3 | b0+4; b4+2 | c0+1"},
+        /* bulk */
+        {"bulk rides",
+         B9,
+         0,
+         false,
+         {{.m = 1, .weights = 1},
+          {.m = 2, .weights = 1, .class = CLASS_BULK},
+          {.m = 1, .weights = 2, .class = CLASS_BULK}},
+         "a0+1 b0+2; c0+1"},
+        {"bulk rides as far as there is padding",
+         B9,
+         0,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 6, .weights = 1, .class = CLASS_BULK}},
+         "a0+1 b0+3; b3+3"},
+        {"bulk lengthens no batch",
+         B9,
+         0,
+         false,
+         {{.m = 4, .weights = 1}, {.m = 1, .weights = 1, .class = CLASS_BULK}},
+         "a0+4; b0+1"},
+        {"bulk by itself",
+         B9,
+         0,
+         false,
+         {{.m = 2, .weights = 1, .class = CLASS_BULK}, {.m = 2, .weights = 2, .class = CLASS_BULK}},
+         "a0+2 | b0+2"},
+        {"interactive and normal go together",
+         B9,
+         0,
+         false,
+         {{.m = 1}, {.m = 1, .class = CLASS_BULK}, {.m = 1, .class = CLASS_INTERACTIVE}},
+         "c0+1 | a0+1; b0+1"},
+        /* groups */
+        {"a group as a whole",
+         B9,
+         0,
+         false,
+         {{.m = 4, .more = true}, {.m = 5, .more = true}, {.m = 1}},
+         "a0+4 | b0+5 | c0+1"},
+        {"a group that does not fit in waits",
+         B2,
+         0,
+         false,
+         {{.m = 4}, {.m = 4, .more = true}, {.m = 4}},
+         "a0+4; b0+4 | c0+4"},
+        {"and is not overtaken",
+         B2,
+         0,
+         false,
+         {{.m = 4}, {.m = 4, .more = true}, {.m = 4}, {.m = 1}},
+         "a0+4; b0+4 | c0+4; d0+1"},
+        {"a group that fits in nowhere goes job by job",
+         B2,
+         0,
+         false,
+         {{.m = 4}, {.m = 4, .more = true}, {.m = 4, .more = true}, {.m = 4}},
+         "a0+4 | b0+4; c0+4 | d0+4"},
+        {"a job of it that is too long is cut",
+         B2,
+         0,
+         false,
+         {{.m = 10, .more = true}, {.m = 4}},
+         "a0+8; a8+2 | b0+4"},
+        {"a group of more stacks than there are: what is left of it stays together",
+         B9,
+         2,
+         false,
+         {{.m = 1, .more = true}, {.m = 1, .more = true}, {.m = 1}},
+         "a0+1; b0+1 | c0+1"},
+        {"a group that stacks",
+         B2,
+         1,
+         false,
+         {{.m = 1, .weights = 1},
+          {.m = 1, .weights = 1, .more = true},
+          {.m = 1, .weights = 1, .more = true},
+          {.m = 5, .weights = 1}},
+         "a0+1 b0+1 c0+1 d0+5"},
+        {"a group does not ride",
+         B2,
+         0,
+         false,
+         {{.m = 3, .weights = 1},
+          {.m = 8},
+          {.m = 1, .weights = 1, .more = true, .client = 1, .class = CLASS_BULK},
+          {.m = 1, .weights = 1, .client = 1, .class = CLASS_BULK}},
+         "a0+3 | b0+4; b4+4; c0+1 d0+1"},
+        /* deadlines: a block takes 14 ns */
+        {"just in time", B9, 0, false, {{.m = 4, .within_ns = 14}}, "a0+4"},
+        {"too late by 1 ns", B9, 0, false, {{.m = 4, .within_ns = 13}}, "!a"},
+        {"late ones make room",
+         B2,
+         0,
+         false,
+         {{.m = 8, .within_ns = 5}, {.m = 8}, {.m = 1, .within_ns = 5}},
+         "b0+8 !a !c"},
+        {"as long as it takes as a whole", B2, 0, false, {{.m = 100, .within_ns = 109}, {.m = 4}}, "b0+4 !a"},
+        {"one of a group",
+         B9,
+         0,
+         false,
+         {{.m = 4, .more = true}, {.m = 4, .more = true, .within_ns = 5}, {.m = 4}},
+         "a0+4 | c0+4 !b"},
+        {"the first of a group", B9, 0, false, {{.m = 4, .more = true, .within_ns = 5}, {.m = 4}}, "b0+4 !a"},
+        {"all of a group",
+         B9,
+         0,
+         false,
+         {{.m = 4, .more = true, .within_ns = 5}, {.m = 4, .within_ns = 5}},
+         "!a !b"},
+        {"late ones do not ride",
+         B2,
+         0,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 1, .weights = 1, .class = CLASS_BULK, .within_ns = 13}},
+         "a0+1; !b"},
+        {"others do",
+         B2,
+         0,
+         false,
+         {{.m = 1, .weights = 1}, {.m = 1, .weights = 1, .class = CLASS_BULK, .within_ns = 14}},
+         "a0+1 b0+1"},
+};
+
+static void pad_to_blocks(void)
+{
+        batcher.padding.rows = batcher.granule_rows = BLOCK;
+        cost_init(&cost, FIXED, 1);
 }
 
-START_TEST(test_covers_exactly_once)
+START_TEST(test_scene)
 {
-        enum { JOBS = 8 };
-        uint64_t n_batches = 0, n_cut = 0;
+        char batches[512] = "";
+        bool is_composed;
 
-        for (int round = 0; round < 300; round++) {
-                struct job *jobs[JOBS];
-                uint64_t rows_before[JOBS];
-                size_t next = 0;
+        pad_to_blocks();
+        batcher.bound_ns = scenes[_i].bound_ns;
+        batcher.stacks = !scenes[_i].is_not_stacking;
+        if (scenes[_i].stacks_max > 0)
+                batcher.stacks_max = scenes[_i].stacks_max;
+        for (size_t i = 0; i < JOBS_MAX; i++)
+                jobs[i] = scenes[_i].jobs[i].m > 0 ? job_push(&scenes[_i].jobs[i]) : NULL;
+        do {
+                const size_t at = strlen(batches);
+                char text[128];
 
-                cost_init(&cost, (double)rng_below(&rng, 2000), 0.01 * (double)rng_between(&rng, 1, 300));
-                batcher.bound_ns = rng_between(&rng, 1, 100000);
-                batcher.granule_rows = UINT64_C(1) << rng_below(&rng, 8);
-                for (size_t i = 0; i < JOBS; i++)
-                        jobs[i] = job_push(rng_between(&rng, 1, 200), rng_between(&rng, 1, 50),
-                                           rng_between(&rng, 1, 50));
-                while (next < JOBS) {
-                        for (size_t i = 0; i < JOBS; i++)
-                                rows_before[i] = jobs[i]->next_row;
-                        ck_assert(compose());
-                        next = expect_slices(jobs, next, rows_before);
-                        if (batch.n_slices > 1 || batch.slices[0].rows > 1)
-                                ck_assert_uint_le(batch.predicted_ns, batcher.bound_ns);
-                        if (next < JOBS)
-                                expect_full(jobs[next]);
-                        n_batches++;
-                        n_cut += next < JOBS && jobs[next]->next_row > 0;
-                }
-                ck_assert(!compose());
-                for (size_t i = 0; i < JOBS; i++)
+                is_composed = compose();
+                describe(is_composed, text, sizeof text);
+                if (text[0] != '\0')
+                        (void)snprintf(batches + at, sizeof batches - at, "%s%s", at > 0 ? "; " : "", text);
+        } while (is_composed);
+        ck_assert_msg(strcmp(batches, scenes[_i].batches) == 0, "%s: \"%s\", but \"%s\" was expected",
+                      scenes[_i].what, batches, scenes[_i].batches);
+        for (size_t i = 0; i < JOBS_MAX; i++)
+                if (jobs[i])
                         (void)job_drop(jobs[i]);
-        }
-        ck_assert_uint_gt(n_batches, 2 * 300);
-        ck_assert_uint_gt(n_cut, 300);
 }
 END_TEST
 
-int main(void)
+/* ---- what it costs ---- */
+
+/* The first brings the submission about; a row costs the block that it begins; riders cost nothing. */
+START_TEST(test_charges)
 {
-        Suite *suite = suite_create("batcher");
+        static const struct wish wishes[] = {
+                {.m = 3, .weights = 1},                       /* 10 + 4 */
+                {.m = 1, .weights = 1},                       /* fills the block: 0 */
+                {.m = 1, .weights = 1},                       /* begins another: 4 */
+                {.m = 6, .weights = 2},                       /* 8 */
+                {.m = 9, .weights = 1, .class = CLASS_BULK},  /* rides: 3 rows for 0 */
+                {.m = 1, .weights = 2, .class = CLASS_BULK}}; /* and so does this: 0 */
+        static const double expected[] = {14, 0, 4, 0, 8, 0}; /* in the order of the stacks */
+
+        pad_to_blocks();
+        for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
+                jobs[i] = job_push(&wishes[i]);
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.n_slices, 6);
+        ck_assert_uint_eq(batch.n_stacks, 2);
+        for (size_t i = 0; i < 6; i++)
+                ck_assert_double_eq(batch.slices[i].charge_ns, expected[i]);
+        ck_assert_uint_eq(batch.predicted_ns, 26);
+        ck_assert_ptr_eq(batch.slices[3].job, jobs[4]);
+        ck_assert_uint_eq(batch.slices[3].rows, 3);
+        ck_assert_uint_eq(batch.stacks[0].rows, 8);
+        ck_assert_double_eq(batch.stacks[0].padded_macs, 8);
+        ck_assert_uint_eq(batch.stacks[1].rows, 7);
+        ck_assert_double_eq(batch.stacks[1].padded_macs, 8);
+        ck_assert_uint_eq(report.jobs, 6);
+        ck_assert_uint_eq(report.rows_stacked, 15);
+        ck_assert_double_eq(report.macs, 15);
+        ck_assert_double_eq(report.work.macs[cost_class(&jobs[0]->product)], 16);
+        ck_assert_double_eq(clients[0].user->lanes[LANE_FRONT].served_ns, 26);
+        ck_assert_double_eq(clients[0].user->lanes[LANE_BULK].served_ns, 0); /* it was given away */
+        for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
+                (void)job_drop(jobs[i]);
+}
+END_TEST
+
+/* The NPU's blocks: a single row costs as much as 256, and stacked rows nothing more. */
+START_TEST(test_npu_padding)
+{
+        const struct product product = {.m = 1, .k = 100, .n = 300};
+
+        batcher.padding = (struct device_padding){256, 64, 256};
+        ck_assert_double_eq(batcher_padded_macs(&batcher, &product, 1), 256.0 * 128 * 512);
+        ck_assert_double_eq(batcher_padded_macs(&batcher, &product, 256), 256.0 * 128 * 512);
+        ck_assert_double_eq(batcher_padded_macs(&batcher, &product, 257), 512.0 * 128 * 512);
+        cost.slopes[cost_class(&product)].ns_per_mac = 0.5;
+        ck_assert_double_eq(batcher_job_ns(&batcher, &cost, &product, 257), 512.0 * 128 * 512 / 2);
+}
+END_TEST
+
+/* As many slices as a batch holds, and not one more, not even in what would be padding. */
+START_TEST(test_slices_max)
+{
+        struct job *many[BATCH_SLICES_MAX + 10];
+
+        batcher.padding.rows = batcher.granule_rows = 1024;
+        for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+                many[i] = job_push(&(struct wish){.m = 1, .weights = 1});
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.n_slices, BATCH_SLICES_MAX);
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.n_slices, 10);
+        for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+                (void)job_drop(many[i]);
+}
+END_TEST
+
+/* Bulk that has waited for too long comes first, and is then not alone. */
+START_TEST(test_starving_bulk)
+{
+        char text[64];
+
+        pad_to_blocks();
+        jobs[0] = job_push(&(struct wish){.m = 5, .class = CLASS_BULK});
+        jobs[1] = job_push(&(struct wish){.m = 5, .class = CLASS_BULK});
+        now_ns += AGING_NS - 1;
+        jobs[2] = job_push(&(struct wish){.m = 1});
+        jobs[3] = NULL;
+        ck_assert(compose());
+        describe(true, text, sizeof text);
+        ck_assert_str_eq(text, "c0+1");
+        now_ns += 1;
+        jobs[3] = job_push(&(struct wish){.m = 1});
+        ck_assert(compose());
+        describe(true, text, sizeof text);
+        ck_assert_str_eq(text, "a0+5 | d0+1"); /* once: the second bulk job waits again */
+        ck_assert(compose());
+        describe(true, text, sizeof text);
+        ck_assert_str_eq(text, "b0+5");
+        for (size_t i = 0; i < 4; i++)
+                (void)job_drop(jobs[i]);
+}
+END_TEST
+
+static TCase *tests(void)
+{
         TCase *tcase = tcase_create("batcher");
 
-        rng_start(&rng, "batcher");
-        tcase_add_checked_fixture(tcase, setup, teardown);
+        tcase_add_checked_fixture(tcase, desk_open, desk_close);
         tcase_add_test(tcase, test_nothing_waits);
         tcase_add_loop_test(tcase, test_cut, 0, ARRAY_SIZE(cuts));
         tcase_add_test(tcase, test_largest_shape);
         tcase_add_test(tcase, test_ended_job_is_skipped);
-        tcase_add_test(tcase, test_covers_exactly_once);
-        suite_add_tcase(suite, tcase);
+        tcase_add_loop_test(tcase, test_scene, 0, ARRAY_SIZE(scenes));
+        tcase_add_test(tcase, test_charges);
+        tcase_add_test(tcase, test_npu_padding);
+        tcase_add_test(tcase, test_slices_max);
+        tcase_add_test(tcase, test_starving_bulk);
+        return tcase;
+}
+
+int main(void)
+{
+        Suite *suite = suite_create("batcher");
+
+        suite_add_tcase(suite, tests());
         return suite_run(suite);
 }
