@@ -120,6 +120,154 @@ START_TEST(test_learns_the_slope)
 }
 END_TEST
 
+/* A device whose true costs are known to the test alone. */
+struct truth {
+        double fixed_ns;
+        double ns_per_mac[COST_CLASSES];
+};
+
+static uint64_t took_ns(const struct truth *truth, const struct cost_work *work)
+{
+        double ns = truth->fixed_ns;
+
+        for (size_t i = 0; i < COST_CLASSES; i++)
+                ns += truth->ns_per_mac[i] * work->macs[i];
+        return (uint64_t)ns;
+}
+
+static double error_of(const struct cost_model *cost, const struct truth *truth, const struct cost_work *work)
+{
+        const double took = (double)took_ns(truth, work);
+
+        return fabs((double)cost_predict_ns(cost, work) - took) / took;
+}
+
+/* Submissions of every size, of one class or several: both parts of the truth come out, though none is seen alone. */
+START_TEST(test_learns_from_mixed_sizes)
+{
+        static const struct {
+                double seed_fixed_ns, seed_slope;
+        } seeds[] = {{108e3, 0.4e-3}, {10e3, 4e-3}, {1e6, 0.1e-3}};
+        static const unsigned classes[] = {18, 26, 3};
+        struct truth truth = {.fixed_ns = 108e3};
+
+        truth.ns_per_mac[18] = 0.4e-3;
+        truth.ns_per_mac[26] = 0.9e-3;
+        truth.ns_per_mac[3] = 5e-3;
+        for (size_t seed = 0; seed < ARRAY_SIZE(seeds); seed++) {
+                struct cost_model cost;
+                double worst = 0;
+
+                cost_init(&cost, seeds[seed].seed_fixed_ns, seeds[seed].seed_slope);
+                for (int n = 0; n < 600; n++) {
+                        struct cost_work work = {{0}};
+
+                        for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+                                if (rng_once_in(
+                                            &rng,
+                                            2)) /* from a tenth of the fixed part to thirty times as much */
+                                        work.macs[classes[i]] =
+                                                pow(10, (double)rng_below(&rng, 2500) / 1000 - 1) *
+                                                truth.fixed_ns / truth.ns_per_mac[classes[i]];
+                        if (n >= 500)
+                                worst = MAX(worst, error_of(&cost, &truth, &work));
+                        cost_observe(&cost, &work, took_ns(&truth, &work));
+                }
+                ck_assert_msg(worst < 0.1, "seed %zu: %g", seed, worst);
+                ck_assert_msg(is_within(cost.fixed_ns, truth.fixed_ns, 0.15), "seed %zu: fixed %g", seed,
+                              cost.fixed_ns);
+                for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+                        ck_assert_msg(is_within(cost.slopes[classes[i]].ns_per_mac,
+                                                truth.ns_per_mac[classes[i]], 0.1),
+                                      "seed %zu, class %u: %g", seed, classes[i],
+                                      cost.slopes[classes[i]].ns_per_mac);
+        }
+}
+END_TEST
+
+/*
+ * The powersaver's clock is 2.25 times slower, and the other way round: large work is known within two dozen submissions,
+ * all sizes within some more.
+ */
+START_TEST(test_recovers_after_a_change_of_clock)
+{
+        static const double changes[] = {2.25, 1 / 2.25};
+        const struct cost_work large = work_of(18, 2e9);
+
+        for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+                struct truth truth = {.fixed_ns = 108e3};
+                struct cost_model cost;
+                double errors = 0;
+
+                truth.ns_per_mac[18] = 0.4e-3;
+                cost_init(&cost, truth.fixed_ns, truth.ns_per_mac[18]);
+                for (int n = 0; n < 200; n++) {
+                        const struct cost_work work = work_of(18, 1e5 * (double)rng_between(&rng, 20, 20000));
+
+                        if (n == 100) {
+                                truth.fixed_ns *= changes[i];
+                                truth.ns_per_mac[18] *= changes[i];
+                                ck_assert_double_gt(error_of(&cost, &truth, &large), 0.5);
+                        }
+                        if (n == 124)
+                                ck_assert_double_lt(error_of(&cost, &truth, &large), 0.15);
+                        if (n >= 160)
+                                errors += error_of(&cost, &truth, &work) / 40;
+                        cost_observe(&cost, &work, took_ns(&truth, &work));
+                }
+                ck_assert_msg(errors < 0.1, "x %g: %g", changes[i], errors);
+        }
+}
+END_TEST
+
+/* Products of one column cost ten times as much a multiply-add: that is learnt of them, and of nothing else. */
+START_TEST(test_odd_class_spoils_no_other)
+{
+        const struct product wide = {.m = 1, .k = 512, .n = 512}, column = {.m = 1, .k = 512, .n = 1};
+        struct truth truth = {.fixed_ns = 1000};
+        struct cost_model cost;
+
+        truth.ns_per_mac[cost_class(&wide)] = 0.1;
+        truth.ns_per_mac[cost_class(&column)] = 1;
+        cost_init(&cost, 1000, 0.1);
+        for (int n = 0; n < 300; n++) {
+                struct cost_work work = {{0}};
+
+                if (rng_once_in(&rng, 2))
+                        work.macs[cost_class(&wide)] = (double)rng_between(&rng, 100000, 1000000);
+                if (rng_once_in(&rng, 2))
+                        work.macs[cost_class(&column)] = (double)rng_between(&rng, 1000, 100000);
+                cost_observe(&cost, &work, took_ns(&truth, &work));
+                ck_assert_msg(n < 60 || is_within(cost.slopes[cost_class(&wide)].ns_per_mac, 0.1, 0.5),
+                              "%d: %g", n, cost.slopes[cost_class(&wide)].ns_per_mac);
+        }
+        ck_assert(is_within(cost.slopes[cost_class(&wide)].ns_per_mac, 0.1, 0.05));
+        ck_assert(is_within(cost.slopes[cost_class(&column)].ns_per_mac, 1, 0.1));
+        for (size_t i = 0; i < COST_CLASSES; i++)
+                if (i != cost_class(&wide) && i != cost_class(&column))
+                        ck_assert_double_eq(cost.slopes[i].ns_per_mac, 0.1);
+}
+END_TEST
+
+/* Every third run takes up to twice as long, by chance: the model stays where it should, on average. */
+START_TEST(test_noise)
+{
+        struct truth truth = {.fixed_ns = 1000};
+        struct cost_model cost;
+
+        truth.ns_per_mac[18] = 0.1;
+        cost_init(&cost, 1000, 0.1);
+        for (int n = 0; n < 1000; n++) {
+                const struct cost_work work = work_of(18, (double)rng_between(&rng, 100000, 1000000));
+                const double noise = rng_once_in(&rng, 3) ? 1 + (double)rng_below(&rng, 1000) / 1000 : 1;
+
+                cost_observe(&cost, &work, (uint64_t)((double)took_ns(&truth, &work) * noise));
+                ck_assert_double_ge(cost.slopes[18].ns_per_mac, 0.09);
+                ck_assert_double_le(cost.slopes[18].ns_per_mac, 0.2);
+        }
+}
+END_TEST
+
 /* The first observations of a class count in full, as the seed knows nothing of it; later ones an eighth. */
 static struct cost_model seasoned(double fixed_ns, double ns_per_mac, unsigned class)
 {
@@ -206,6 +354,10 @@ int main(void)
         tcase_add_test(tcase, test_predicts_extremes);
         tcase_add_test(tcase, test_classes);
         tcase_add_test(tcase, test_learns_the_slope);
+        tcase_add_test(tcase, test_learns_from_mixed_sizes);
+        tcase_add_test(tcase, test_recovers_after_a_change_of_clock);
+        tcase_add_test(tcase, test_odd_class_spoils_no_other);
+        tcase_add_test(tcase, test_noise);
         tcase_add_test(tcase, test_one_surprise);
         tcase_add_test(tcase, test_small_work_teaches_no_slope);
         tcase_add_test(tcase, test_model_stays_positive);
