@@ -147,7 +147,7 @@ START_TEST(test_learns_from_mixed_sizes)
 {
         static const struct {
                 double seed_fixed_ns, seed_slope;
-        } seeds[] = {{108e3, 0.4e-3}, {10e3, 4e-3}, {1e6, 0.1e-3}};
+        } seeds[] = {{108e3, 0.4e-3}, {30e3, 4e-3}, {1e6, 0.1e-3}};
         static const unsigned classes[] = {18, 26, 3};
         struct truth truth = {.fixed_ns = 108e3};
 
@@ -344,6 +344,22 @@ START_TEST(test_model_stays_positive)
 }
 END_TEST
 
+/* However long small submissions take, and whatever somebody does to the slopes in between: four seeds at most. */
+START_TEST(test_fixed_part_is_bounded)
+{
+        struct cost_work work = {{0}};
+        struct cost_model cost;
+
+        cost_init(&cost, 1000, 1);
+        for (int i = 0; i < 1000; i++) {
+                work.macs[i % COST_CLASSES] = (double)rng_below(&rng, 1000);
+                cost_observe(&cost, &work, UINT64_C(1) << rng_below(&rng, 40));
+                ck_assert_double_le(cost.fixed_ns, 4000);
+                work.macs[i % COST_CLASSES] = 0;
+        }
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("cost");
@@ -355,6 +371,7 @@ int main(void)
         tcase_add_test(tcase, test_classes);
         tcase_add_test(tcase, test_learns_the_slope);
         tcase_add_test(tcase, test_learns_from_mixed_sizes);
+        tcase_add_test(tcase, test_fixed_part_is_bounded);
         tcase_add_test(tcase, test_recovers_after_a_change_of_clock);
         tcase_add_test(tcase, test_odd_class_spoils_no_other);
         tcase_add_test(tcase, test_noise);
