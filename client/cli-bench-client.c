@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "cli-bench-arrivals.h"
 #include "cli-bench-judge.h"
 #include "cli-bench-load.h"
 
@@ -70,22 +71,24 @@ static void run_offline(struct load *load)
  */
 static void run_server(struct load *load)
 {
-        const double mean_ns = 1e9 * (double)load->plan->clients / load->plan->rate;
-        double since_start_ns = bench_random_gap(&load->random, mean_ns);
+        struct bench_arrivals arrivals;
 
+        bench_arrivals_init(&arrivals, load->plan->seed, load->options->number, load->plan->clients,
+                            load->plan->rate, load->options->shared->start_ns);
         while (!load_is_over(load)) {
-                uint64_t due_ns = load->options->shared->start_ns + (uint64_t)since_start_ns;
+                for (unsigned i = 0; i < BURST_MAX && !load_is_over(load); i++) {
+                        const uint64_t due_ns = bench_arrivals_due_ns(&arrivals);
 
-                for (unsigned i = 0; i < BURST_MAX && due_ns <= bench_now_ns() && !load_is_over(load); i++) {
+                        if (due_ns > bench_now_ns())
+                                break;
                         if (npumm_outstanding(load->client) < load->slots_max)
                                 load_send(load, due_ns, false);
                         else
                                 load_refuse(load, due_ns);
-                        since_start_ns += bench_random_gap(&load->random, mean_ns);
-                        due_ns = load->options->shared->start_ns + (uint64_t)since_start_ns;
+                        bench_arrivals_pop(&arrivals);
                 }
                 if (!load->is_broken)
-                        load_dispatch_until(load, due_ns);
+                        load_dispatch_until(load, bench_arrivals_due_ns(&arrivals));
         }
 }
 
@@ -220,7 +223,7 @@ void bench_client_run(const struct bench_client_options *options)
                 .options = options,
                 .plan = options->plan,
                 .tally = &options->shared->tallies[options->number],
-                .random = {options->plan->seed ^ (options->number + 1) * UINT64_C(0x9e3779b97f4a7c15)},
+                .random = bench_random_of(options->plan->seed, BENCH_RANDOM_TIMES, options->number, 0),
         };
 
         SLIST_INIT(&load.idle);

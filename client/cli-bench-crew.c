@@ -179,7 +179,7 @@ static enum cli_exit bs_make(struct crew *crew)
         crew->bs = calloc(shapes->n_bs, sizeof *crew->bs);
         for (size_t i = 0; crew->bs && i < shapes->n_bs; i++) {
                 const uint64_t k = shapes->bs[i].k, n = shapes->bs[i].n;
-                struct bench_random random = {crew->plan->seed ^ (k << 32 | n)};
+                struct bench_random random = bench_random_of(crew->plan->seed, BENCH_RANDOM_B, k, n);
 
                 crew->bs[i] = malloc(k * n);
                 if (!crew->bs[i])

@@ -88,7 +88,7 @@ void *load_take_memory(struct load *load, uint64_t n_bytes)
 void load_add_slot(struct load *load)
 {
         const struct bench_shapes *shapes = &load->plan->shapes;
-        struct bench_random random = {load->plan->seed};
+        struct bench_random random = bench_random_of(load->plan->seed, BENCH_RANDOM_A, 0, 0);
         uint64_t a_bytes = 0, c_elems = 0;
         struct slot *slot;
 
