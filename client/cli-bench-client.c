@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "cli-bench-arrivals.h"
 #include "cli-bench-judge.h"
 #include "cli-bench-load.h"
 
@@ -65,9 +64,21 @@ static void run_offline(struct load *load)
         }
 }
 
+static void server_send(struct load *load, struct bench_arrivals *arrivals)
+{
+        const uint64_t due_ns = bench_arrivals_due_ns(arrivals);
+
+        if (npumm_outstanding(load->client) < load->slots_max)
+                load_send(load, due_ns, false);
+        else
+                load_refuse(load, due_ns);
+        bench_arrivals_pop(arrivals);
+}
+
 /*
  * Jobs are due by the clock alone. Whoever comes late to send one counts that as the job's latency: it would have
- * waited, had it been somebody else's.
+ * waited, had it been somebody else's. A client that keeps up has no more than a burst left when the time is over,
+ * and sends that too; the rest of one that does not would take as long again.
  */
 static void run_server(struct load *load)
 {
@@ -77,19 +88,17 @@ static void run_server(struct load *load)
                             load->plan->rate, load->options->shared->start_ns);
         while (!load_is_over(load)) {
                 for (unsigned i = 0; i < BURST_MAX && !load_is_over(load); i++) {
-                        const uint64_t due_ns = bench_arrivals_due_ns(&arrivals);
-
-                        if (due_ns > bench_now_ns())
+                        if (bench_arrivals_due_ns(&arrivals) > bench_now_ns())
                                 break;
-                        if (npumm_outstanding(load->client) < load->slots_max)
-                                load_send(load, due_ns, false);
-                        else
-                                load_refuse(load, due_ns);
-                        bench_arrivals_pop(&arrivals);
+                        server_send(load, &arrivals);
                 }
                 if (!load->is_broken)
                         load_dispatch_until(load, bench_arrivals_due_ns(&arrivals));
         }
+        for (unsigned i = 0; i < BURST_MAX && !load->is_broken; i++)
+                if (bench_arrivals_due_ns(&arrivals) < load_end_ns(load))
+                        server_send(load, &arrivals);
+        load_leave(load, &arrivals);
 }
 
 static void (*const scenarios[BENCH_SCENARIO_MAX])(struct load *load) = {

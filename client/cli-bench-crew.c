@@ -330,6 +330,7 @@ static void result_add(struct bench_result *result, const struct bench_tally *ta
         result->macs += tally->macs;
         result->refused += tally->refused;
         result->expired += tally->expired;
+        result->unsent += tally->unsent;
         if (result->failed == 0)
                 memcpy(result->failure, tally->failure, sizeof result->failure);
         result->failed += tally->failed;

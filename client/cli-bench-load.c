@@ -44,7 +44,7 @@ void load_break_by(struct load *load, int result)
         load_break(load, CLI_FAILED, "%s", *text ? text : npumm_strerror(result));
 }
 
-static uint64_t load_end_ns(const struct load *load)
+uint64_t load_end_ns(const struct load *load)
 {
         return atomic_load_explicit(&load->options->shared->end_ns, memory_order_relaxed);
 }
@@ -213,6 +213,12 @@ void load_refuse(struct load *load, uint64_t due_ns)
 {
         (void)bench_turn_next(&load->turn, &load->plan->shapes);
         count(&load->tally->refused, load_is_measured(load, due_ns));
+}
+
+void load_leave(struct load *load, struct bench_arrivals *arrivals)
+{
+        count(&load->tally->unsent,
+              bench_arrivals_skip(arrivals, load->options->shared->measure_ns, load_end_ns(load)));
 }
 
 void load_send(struct load *load, uint64_t due_ns, bool more)

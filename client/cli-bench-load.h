@@ -14,7 +14,7 @@
 #include <sys/queue.h>
 
 #include "cli-bench.h"
-#include "cli-bench-random.h"
+#include "cli-bench-arrivals.h"
 
 #define LOAD_WAIT_MS 50 /* for nothing in particular: the end of the measurement may come nearer */
 
@@ -45,6 +45,9 @@ void load_break(struct load *load, enum cli_exit code, const char *format, ...) 
 /* The same, for the reason that the library gave with `result`. */
 void load_break_by(struct load *load, int result);
 
+/* When the measurement ends, as far as is known by now. */
+uint64_t load_end_ns(const struct load *load);
+
 /* Whether it is broken, or the measurement has ended. */
 bool load_is_over(const struct load *load);
 
@@ -65,6 +68,9 @@ void load_send(struct load *load, uint64_t due_ns, bool more);
 
 /* The next job is due, but has nowhere to go: it is refused before it is made. */
 void load_refuse(struct load *load, uint64_t due_ns);
+
+/* The time is over: jobs that were due while it was measured, and were not sent, are counted as that. */
+void load_leave(struct load *load, struct bench_arrivals *arrivals);
 
 /* Waits for something to happen; `until_ns` is kept to less than a millisecond, unlike `timeout_ms`. */
 void load_dispatch(struct load *load, int timeout_ms);

@@ -38,10 +38,13 @@ static enum cli_exit report_json(const struct bench_plan *plan, const struct ben
                 {"clients", json_integer((json_int_t)plan->clients)},
                 {"depth",
                  plan->scenario == BENCH_SERVER ? json_null() : json_integer((json_int_t)plan->depth)},
+                {"rate", number_or_null(plan->scenario == BENCH_SERVER ? plan->rate : NAN)},
+                {"seed", json_integer((json_int_t)plan->seed)},
                 {"seconds", json_real(result->seconds)},
                 {"jobs", json_integer((json_int_t)result->jobs)},
                 {"refused", json_integer((json_int_t)result->refused)},
                 {"expired", json_integer((json_int_t)result->expired)},
+                {"unsent", json_integer((json_int_t)result->unsent)},
                 {"failed", json_integer((json_int_t)result->failed)},
                 {"jobs_per_s", number_or_null(figures->jobs_per_s)},
                 {"gops", number_or_null(figures->gops)},
@@ -92,6 +95,7 @@ static void report_text(const struct bench_plan *plan, const struct bench_result
         cli_say("%-20s  %" PRIu64, "jobs", result->jobs);
         cli_say("%-20s  %" PRIu64, "  refused", result->refused);
         cli_say("%-20s  %" PRIu64, "  expired", result->expired);
+        cli_say("%-20s  %" PRIu64, "  unsent", result->unsent);
         cli_say("%-20s  %" PRIu64, "  failed", result->failed);
         say_number("jobs/s", figures->jobs_per_s, 1, "");
         say_number("GOP/s", figures->gops, 2, "");

@@ -198,7 +198,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         case KEY_VERIFY:
                 return parse_verify(arg, state, plan);
         case KEY_SEED:
-                return cli_parse_number("seed", arg, state, 0, UINT64_MAX, &plan->seed);
+                /* A JSON integer of the report has a sign. */
+                return cli_parse_number("seed", arg, state, 0, INT64_MAX, &plan->seed);
         case KEY_JSON:
                 input->as_json = true;
                 return 0;
@@ -241,14 +242,36 @@ static enum cli_exit plan_complete(struct bench_options *options)
         return CLI_DONE;
 }
 
+/* What can be done about it that no job ended well. */
+static const char *advice_for(const struct bench_plan *plan, const struct bench_result *result)
+{
+        if (result->expired > 0 && result->expired >= result->refused)
+                return "give a longer --deadline-us, or less work at once";
+        if (result->refused > 0)
+                return plan->scenario == BENCH_SERVER ? "give a lower --rate, or raise the daemon's limits"
+                                                      : "give fewer --clients, a smaller --depth or smaller "
+                                                        "shapes, or raise the daemon's limits";
+        return "give --seconds more";
+}
+
 /* Whether the run was a success, now that it is reported. */
-static enum cli_exit judge(const struct bench_result *result)
+static enum cli_exit judge(const struct bench_plan *plan, const struct bench_result *result)
 {
         if (result->failed > 0)
                 return cli_fail(CLI_FAILED, "%" PRIu64 " jobs failed, one of them so: %s", result->failed,
                                 result->failure);
         if (result->jobs == 0)
-                return cli_fail(CLI_FAILED, "no job ended well while it was measured; give --seconds more");
+                return cli_fail(CLI_FAILED,
+                                "no job ended well while it was measured: %" PRIu64
+                                " were past their deadline, %" PRIu64 " were refused, %" PRIu64
+                                " were not sent; %s",
+                                result->expired, result->refused, result->unsent, advice_for(plan, result));
+        if (result->unsent > 0) /* no failure, but not what was asked for either */
+                return cli_fail(CLI_DONE,
+                                "%" PRIu64 " jobs were due and not sent when the time was over: the clients "
+                                "could not keep the rate, and latencies are those of the other jobs; give "
+                                "more --clients or a lower --rate",
+                                result->unsent);
         return CLI_DONE;
 }
 
@@ -277,7 +300,7 @@ enum cli_exit cli_bench(struct cli_common common, int argc, char **argv)
                 return r;
         r = bench_report(&options.plan, &result, options.as_json);
         if (r == CLI_DONE)
-                r = judge(&result);
+                r = judge(&options.plan, &result);
         bench_result_deinit(&result);
         return r;
 }

@@ -15,7 +15,8 @@
  *     |-- warm-up --|-- status --- ...measured... --- status --|-- what is still outstanding --|
  *
  * A job counts towards jobs, GOP/s, refused and expired when it ends between `measure` and `end`, and its latency
- * counts when it was due in between, even if it ends later: a job that takes long is not left out for that.
+ * counts when it was due in between, even if it ends later: a job that takes long is not left out for that. What was
+ * due in between and could not even be sent has no latency; it is counted as unsent, and said to the user.
  */
 #ifndef CLIENT_CLI_BENCH_H
 #define CLIENT_CLI_BENCH_H
@@ -62,7 +63,7 @@ struct bench_tally {
         _Atomic int state;         /* enum bench_state; the rest is complete in the last two */
         enum cli_exit code;        /* FAILED: for the program's end, */
         char text[BENCH_TEXT_MAX]; /* with these words */
-        _Atomic uint64_t jobs, macs, refused, expired;
+        _Atomic uint64_t jobs, macs, refused, expired, unsent;
         _Atomic uint64_t failed;      /* at whatever time, so that none goes unseen */
         char failure[NPUMM_TEXT_MAX]; /* of the first of them */
         struct bench_latency latency; /* of jobs; MULTI: of groups */
@@ -99,7 +100,7 @@ static inline uint64_t bench_now_ns(void)
 
 struct bench_result {
         double seconds; /* measured */
-        uint64_t jobs, macs, refused, expired, failed;
+        uint64_t jobs, macs, refused, expired, unsent, failed;
         char failure[NPUMM_TEXT_MAX]; /* of a job that failed, if any */
         struct bench_latency latency;
         char *status_before, *status_after; /* owned: the daemon's, as JSON, from around the interval */
