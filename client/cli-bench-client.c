@@ -17,8 +17,9 @@
 #include "cli-bench-judge.h"
 #include "cli-bench-load.h"
 
-#define DRAIN_NS_MAX UINT64_C(60000000000) /* for jobs that are outstanding at the end */
-#define BURST_MAX    8u                    /* jobs that are due, sent before a look at what has ended */
+#define DRAIN_NS_MAX   UINT64_C(60000000000) /* for jobs that are outstanding at the end */
+#define EVIDENCE_BYTES (4u << 20) /* rows of some thousand products; a machine may have a thousand clients */
+#define BURST_MAX      8u         /* jobs that are due, sent before a look at what has ended */
 
 /* ---- scenarios: each until the end, leaving jobs outstanding ---- */
 
@@ -192,6 +193,9 @@ static void prepare(struct load *load)
         load->room = malloc(bench_judge_room(n_max) * sizeof *load->room);
         if (!load->weights || !load->bs || !load->is_seen || !load->room)
                 load_break(load, CLI_FAILED, "out of memory; use fewer clients or smaller shapes");
+        else if (load->plan->verify != BENCH_VERIFY_NONE &&
+                 bench_evidence_init(&load->evidence, EVIDENCE_BYTES) < 0)
+                load_break(load, CLI_FAILED, "out of memory; use fewer clients");
         else
                 connect_client(load);
         for (size_t i = 0; i < shapes->n_bs && !load->is_broken; i++)
@@ -241,6 +245,7 @@ void bench_client_run(const struct bench_client_options *options)
                 await_start(&load);
                 scenarios[load.plan->scenario](&load);
                 drain(&load);
+                load_judge(&load);
         }
         npumm_close(load.client);
         load.tally->state = load.is_broken ? BENCH_FAILED : BENCH_FINISHED;

@@ -11,17 +11,6 @@
 
 #define SAMPLE_PERIOD 100u /* BENCH_VERIFY_SAMPLE: products of a client, from one to the next */
 
-/* A job, or room for one. */
-struct slot {
-        SLIST_ENTRY(slot) link; /* load::idle */
-        struct load *load;      /* borrowed: outlives us */
-        const struct bench_shape *shape;
-        uint64_t due_ns;
-        uint64_t n_before; /* jobs that were sent before it */
-        int8_t *a;         /* owned; as large as that of any shape, with C behind it */
-        void *c;           /* the same */
-};
-
 /* ---- ends ---- */
 
 void load_break(struct load *load, enum cli_exit code, const char *format, ...)
@@ -88,7 +77,8 @@ void *load_take_memory(struct load *load, uint64_t n_bytes)
 void load_add_slot(struct load *load)
 {
         const struct bench_shapes *shapes = &load->plan->shapes;
-        struct bench_random random = bench_random_of(load->plan->seed, BENCH_RANDOM_A, 0, 0);
+        struct bench_random random =
+                bench_random_of(load->plan->seed, BENCH_RANDOM_A, load->options->number, load->n_slots);
         uint64_t a_bytes = 0, c_elems = 0;
         struct slot *slot;
 
@@ -109,6 +99,7 @@ void load_add_slot(struct load *load)
                 return;
         }
         slot->c = slot->a + a_bytes;
+        /* Every job's A is its own: else nobody could tell when jobs get each other's products. */
         bench_random_fill(&random, slot->a, a_bytes);
         load->n_slots++;
         SLIST_INSERT_HEAD(&load->idle, slot, link);
@@ -116,26 +107,48 @@ void load_add_slot(struct load *load)
 
 /* ---- what becomes of jobs ---- */
 
+static void product_judge(struct load *load, const struct bench_exhibit *exhibit)
+{
+        const struct bench_shape *shape = exhibit->shape;
+        struct bench_flaw flaw;
+
+        if (!bench_judge_row(load->plan->output, shape->k, shape->n, exhibit->a, load->options->bs[shape->b],
+                             exhibit->c, load->room, &flaw))
+                load_break(load, CLI_FAILED,
+                           "a product of %" PRIu64 ",%" PRIu64 ",%" PRIu64 " is wrong: %g in row %" PRIu64
+                           ", column %" PRIu64 ", where %g is right; report this",
+                           shape->m, shape->k, shape->n, flaw.found, exhibit->row, flaw.col, flaw.right);
+}
+
+/* Its memory is the next job's: a row is put aside, to be judged when no job is delayed by that. */
 static void product_verify(struct load *load, const struct slot *slot)
 {
         const struct bench_shape *shape = slot->shape;
         const size_t number = (size_t)(shape - load->plan->shapes.all);
+        const size_t c_elem_bytes = bench_elem_bytes(load->plan->output);
         const uint64_t row = slot->n_before % shape->m;
-        const size_t c_row_bytes = shape->n * bench_elem_bytes(load->plan->output);
-        struct bench_flaw flaw;
+        const struct bench_exhibit exhibit = {
+                .shape = shape,
+                .row = row,
+                .a = slot->a + row * shape->k,
+                .c = (const uint8_t *)slot->c + row * shape->n * c_elem_bytes,
+        };
 
         if (load->plan->verify == BENCH_VERIFY_NONE ||
             (load->plan->verify == BENCH_VERIFY_SAMPLE && load->is_seen[number] &&
              slot->n_before % SAMPLE_PERIOD != 0))
                 return;
         load->is_seen[number] = true;
-        if (!bench_judge_row(load->plan->output, shape->k, shape->n, slot->a + row * shape->k,
-                             load->options->bs[shape->b], (const uint8_t *)slot->c + row * c_row_bytes,
-                             load->room, &flaw))
-                load_break(load, CLI_FAILED,
-                           "a product of %" PRIu64 ",%" PRIu64 ",%" PRIu64 " is wrong: %g in row %" PRIu64
-                           ", column %" PRIu64 ", where %g is right; report this",
-                           shape->m, shape->k, shape->n, flaw.found, row, flaw.col, flaw.right);
+        if (!bench_evidence_push(&load->evidence, &exhibit, c_elem_bytes))
+                product_judge(load, &exhibit);
+}
+
+void load_judge(struct load *load)
+{
+        const struct bench_exhibit *exhibit;
+
+        while (!load->is_broken && (exhibit = bench_evidence_pop(&load->evidence)))
+                product_judge(load, exhibit);
 }
 
 static void result_count(struct load *load, const struct slot *slot, int result, uint64_t now_ns)

@@ -2,7 +2,8 @@
 /*
  * cli-bench-load.h - the jobs of one client process: made, sent, and what becomes of them.
  *
- * Role:   memory for jobs; sending the next one; the callback that counts and verifies; waiting.
+ * Role:   memory for jobs; sending the next one; the callback that counts, and puts rows aside to
+ *         be verified; waiting.
  * In:     the plan; the times in shared memory.
  * Out:    the client's tally.
  * Thread: one.
@@ -15,10 +16,20 @@
 
 #include "cli-bench.h"
 #include "cli-bench-arrivals.h"
+#include "cli-bench-evidence.h"
 
 #define LOAD_WAIT_MS 50 /* for nothing in particular: the end of the measurement may come nearer */
 
-struct slot;
+/* A job, or room for one. */
+struct slot {
+        SLIST_ENTRY(slot) link; /* load::idle */
+        struct load *load;      /* borrowed: outlives us */
+        const struct bench_shape *shape;
+        uint64_t due_ns;
+        uint64_t n_before; /* jobs that were sent before it */
+        int8_t *a;         /* owned; as large as that of any shape, with C behind it */
+        void *c;           /* the same */
+};
 
 struct load {
         const struct bench_client_options *options;
@@ -28,8 +39,9 @@ struct load {
         uint64_t *weights;           /* owned; of each B; NULL with own_b */
         const int8_t **bs;           /* owned, what it points to not: operand of each B; NULL without own_b */
         bool *is_seen;               /* owned: of each shape, whether a product of it was verified */
-        int32_t *room;               /* owned: to verify in */
-        SLIST_HEAD(, slot) idle;     /* slot::link */
+        int32_t *room;               /* owned: to judge in */
+        struct bench_evidence evidence;
+        SLIST_HEAD(, slot) idle; /* slot::link */
         struct bench_turn turn;
         struct bench_random random; /* for times, not for contents */
         uint64_t n_sent;
@@ -57,7 +69,7 @@ bool load_is_over(const struct load *load);
  */
 void *load_take_memory(struct load *load, uint64_t n_bytes);
 
-/* Room for one more job; fewer may be made. */
+/* Room for one more job, with an A of its own; fewer may be made. */
 void load_add_slot(struct load *load);
 
 /*
@@ -71,6 +83,9 @@ void load_refuse(struct load *load, uint64_t due_ns);
 
 /* The time is over: jobs that were due while it was measured, and were not sent, are counted as that. */
 void load_leave(struct load *load, struct bench_arrivals *arrivals);
+
+/* Looks at what was put aside of the products. */
+void load_judge(struct load *load);
 
 /* Waits for something to happen; `until_ns` is kept to less than a millisecond, unlike `timeout_ms`. */
 void load_dispatch(struct load *load, int timeout_ms);
