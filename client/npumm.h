@@ -173,7 +173,8 @@ struct npumm_weights_spec {
  * program's again. Equal weights of the programs of one user share one copy, which counts once against what
  * the user may have.
  * `ret_weights` is never 0, means nothing to other clients, and lasts until it is released or the client is
- * closed: the daemon does not take it back.
+ * closed: the daemon does not take it back. Only the finished copy tells whether an equal one is there: until
+ * then room for a whole copy is needed besides.
  * Errors: NPUMM_STATUS_INVALID (nothing was sent), NPUMM_STATUS_BUSY (a limit, or no memory),
  * NPUMM_STATUS_TOO_BIG (inline), NPUMM_STATUS_VERSION (a daemon that speaks 1.0: give b to each job), those of
  * npumm_alloc() for ordinary memory, and -ETIMEDOUT after 60 s: what is loaded later nonetheless is given back
@@ -232,7 +233,9 @@ enum npumm_class {
  *
  * Groups. Jobs that are submitted in a row with NPUMM_MATMUL_MORE, and the next one without it, are a group:
  * its jobs are queued together when that last one has come, not before, and go to the device in one submission
- * if they fit. Such are products of one input, and whatever is wanted at the same time. Each ends by itself. A
+ * if they fit. Such are products of one input, and whatever is wanted at the same time. The group waits in the
+ * class of the job that ends it, whatever those of the others (where that one is refused by the daemon, of the
+ * last one that was not). Each job ends by itself, and by its deadline also before the group is complete. A
  * group has at most npumm_info::jobs_max jobs, and as long as it is open its jobs wait: where the submit that
  * was to end it fails, submit another job without the flag or cancel them.
  */
