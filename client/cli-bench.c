@@ -142,7 +142,7 @@ static error_t check_options(struct argp_state *state, const struct bench_option
                            "--depth says nothing here; it needs --scenario=multi or --scenario=offline");
         else if (plan->rate > 0 && plan->scenario != BENCH_SERVER)
                 argp_error(state, "--rate says nothing here; it needs --scenario=server");
-        else if (plan->rate <= 0 && plan->scenario == BENCH_SERVER)
+        else if (plan->rate <= 0 && plan->scenario == BENCH_SERVER && !options->origin_table)
                 argp_error(state, "--scenario=server needs the jobs a second; give --rate");
         else if (plan->think_us > 0 && plan->scenario != BENCH_SINGLE)
                 argp_error(state, "--think-us says nothing here; it needs --scenario=single");

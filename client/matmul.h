@@ -2,8 +2,9 @@
 /*
  * matmul.h - jobs, from the caller's struct to the last callback.
  *
- * Role:   checks a matmul, has a place found or made for each operand (operands.h), sends it (matmul.c); keeps what the daemon reports until the caller may be told; brings the product to
- *         where the caller wants it (results.c).
+ * Role:   checks a matmul, has a place found or made for each operand (operands.h), sends it (matmul.c); keeps what
+ *         the daemon reports until the caller may be told; brings the product to where the caller wants it
+ *         (results.c).
  * In:     struct npumm_matmul; ROWS and DONE frames, already read.
  * Out:    a MATMUL request; the caller's callbacks, only from jobs_deliver().
  * Thread: the client's.

@@ -309,6 +309,10 @@ class OriginTable(unittest.TestCase):
         # 108 us, and 2 x 2 macro-tiles of 8 steps of 1.78 us
         self.assertAlmostEqual(batched["seconds"], 164.96e-6, delta=1e-9)
 
+    def test_scenario_says_nothing_here(self):
+        """So none has to be complete."""
+        self.assertEqual(self.table("--scenario=server"), self.table())
+
     def test_for_people(self):
         text = self.table("--shape=16,16,16", "--shape=500,512,512")
         self.assertEqual(text.count("by models (not measured)"), 2)
