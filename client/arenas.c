@@ -247,7 +247,7 @@ static int arena_create(struct npumm_client *client, uint64_t size_bytes, bool i
         if (client->arenas.n_arenas >= client->limits.arenas)
                 return client_fail(client, NPUMM_STATUS_BUSY,
                                    "all %" PRIu32
-                                   " arenas of this connection are in use: free memory of it first",
+                                   " arenas of this connection are in use: have less in memory at once",
                                    client->limits.arenas);
         arena = calloc(1, sizeof *arena);
         if (!arena)

@@ -160,10 +160,13 @@ static void weights_load(struct load *load, size_t number)
         };
         const int r = npumm_weights_load(load->client, &spec, &load->weights[number]);
 
-        if (r == NPUMM_STATUS_VERSION)
-                load_break(load, CLI_FAILED, "the daemon is too old to keep weights; give --own-b");
-        else if (r != 0)
-                load_break_by(load, r);
+        if (r != 0)
+                load_break_by(load, r,
+                              &(struct cli_asked){
+                                      .is_inline = load->plan->is_inline,
+                                      .for_weights = true,
+                                      .memory_bytes = load->plan->is_inline ? 0 : spec.k * spec.n,
+                              });
 }
 
 /* Ordinary memory will do for what goes through the socket; else each client has a copy that the daemon sees. */

@@ -262,10 +262,12 @@ static enum cli_exit clients_start(struct crew *crew)
 static enum cli_exit status_take(struct crew *crew, char **ret_json)
 {
         const int r = npumm_daemon_status(crew->client, ret_json);
+        char text[NPUMM_TEXT_MAX];
 
         if (r == 0)
                 return CLI_DONE;
-        return crew_fail(crew, CLI_FAILED, "%s", npumm_text(crew->client));
+        cli_explain(crew->client, r, &(struct cli_asked){0}, text);
+        return crew_fail(crew, CLI_FAILED, "%s", text);
 }
 
 static enum cli_exit await_ready(struct crew *crew)

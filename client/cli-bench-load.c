@@ -26,11 +26,12 @@ void load_break(struct load *load, enum cli_exit code, const char *format, ...)
         va_end(args);
 }
 
-void load_break_by(struct load *load, int result)
+void load_break_by(struct load *load, int result, const struct cli_asked *asked)
 {
-        const char *text = npumm_text(load->client);
+        char text[NPUMM_TEXT_MAX];
 
-        load_break(load, CLI_FAILED, "%s", *text ? text : npumm_strerror(result));
+        cli_explain(load->client, result, asked, text);
+        load_break(load, CLI_FAILED, "%s", text);
 }
 
 uint64_t load_end_ns(const struct load *load)
@@ -70,7 +71,7 @@ void *load_take_memory(struct load *load, uint64_t n_bytes)
         if (r == NPUMM_STATUS_BUSY && load->plan->scenario == BENCH_SERVER && load->n_slots > 0)
                 load->slots_max = load->n_slots;
         else if (r != 0)
-                load_break_by(load, r);
+                load_break_by(load, r, &(struct cli_asked){.memory_bytes = n_bytes});
         return memory;
 }
 
@@ -263,7 +264,10 @@ void load_send(struct load *load, uint64_t due_ns, bool more)
         if (r == NPUMM_STATUS_BUSY && load->plan->scenario == BENCH_SERVER)
                 count(&load->tally->refused, load_is_measured(load, due_ns));
         else
-                load_break_by(load, r);
+                load_break_by(load, r,
+                              &(struct cli_asked){.is_inline = load->plan->is_inline,
+                                                  .for_deadline = load->plan->deadline_us != 0,
+                                                  .for_group = more});
 }
 
 /* ---- waiting ---- */
@@ -273,7 +277,7 @@ void load_dispatch(struct load *load, int timeout_ms)
         const int r = npumm_dispatch(load->client, timeout_ms);
 
         if (r != 0)
-                load_break_by(load, r);
+                load_break_by(load, r, &(struct cli_asked){0});
 }
 
 void load_dispatch_until(struct load *load, uint64_t until_ns)

@@ -54,8 +54,8 @@ struct load {
 /* Nothing more is sent or waited for; the tally says why. The first reason counts. */
 void load_break(struct load *load, enum cli_exit code, const char *format, ...) _printf_(3, 4);
 
-/* The same, for the reason that the library gave with `result`. */
-void load_break_by(struct load *load, int result);
+/* The same, for the reason that a call of the library failed with `result`. */
+void load_break_by(struct load *load, int result, const struct cli_asked *asked);
 
 /* When the measurement ends, as far as is known by now. */
 uint64_t load_end_ns(const struct load *load);

@@ -36,7 +36,7 @@ enum cli_exit cli_ping(struct cli_common common, int argc, char **argv)
                 return r;
         result = npumm_ping(client, &round_trip_ns);
         if (result != 0)
-                return cli_fail_job(client, result);
+                return cli_fail_job(client, result, &(struct cli_asked){0});
         info = npumm_info(client);
         cli_say("round trip %.3f ms, backend %s, npumatmuld %s", (double)round_trip_ns / 1e6, info->backend,
                 info->daemon_version);
@@ -271,7 +271,7 @@ enum cli_exit cli_status(struct cli_common common, int argc, char **argv)
                 return r;
         result = npumm_daemon_status(client, &text);
         if (result != 0)
-                return cli_fail_job(client, result);
+                return cli_fail_job(client, result, &(struct cli_asked){0});
         status = json_loads(text, 0, NULL);
         if (!json_is_object(status))
                 return cli_fail(CLI_FAILED,

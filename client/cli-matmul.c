@@ -256,21 +256,14 @@ static uint64_t product_bytes(const struct run *run)
         return run->job.m * run->job.n * npy_elem_bytes(output_elems[run->job.output]);
 }
 
-/* Where the library would speak of its own interface, we speak of ours: here and in fail_matmul. */
 static enum cli_exit allocate(struct run *run, uint64_t n_bytes, void **ret_memory)
 {
         int r;
 
         if (!(run->job.flags & NPUMM_MATMUL_INLINE)) {
-                const uint64_t n_bytes_max = npumm_info(run->client)->arena_bytes_max;
-
-                if (n_bytes > n_bytes_max)
-                        return cli_fail(CLI_FAILED,
-                                        "a matrix of %llu bytes is over the daemon's limit of %llu; split "
-                                        "the product",
-                                        (unsigned long long)n_bytes, (unsigned long long)n_bytes_max);
                 r = npumm_alloc(run->client, n_bytes, ret_memory);
-                return r == 0 ? CLI_DONE : cli_fail_job(run->client, r);
+                return r == 0 ? CLI_DONE
+                              : cli_fail_job(run->client, r, &(struct cli_asked){.memory_bytes = n_bytes});
         }
         *ret_memory = malloc(n_bytes);
         if (*ret_memory)
@@ -306,12 +299,12 @@ static enum cli_exit load_inputs(struct run *run)
 
 static enum cli_exit fail_matmul(const struct run *run, int result)
 {
-        if (result == NPUMM_STATUS_TOO_BIG && run->job.flags & NPUMM_MATMUL_INLINE)
-                return cli_fail(CLI_FAILED,
-                                "the matrices are over the %llu bytes that the daemon takes through the "
-                                "socket: leave --inline out",
-                                (unsigned long long)npumm_info(run->client)->inline_bytes_max);
-        return cli_fail_job(run->client, result);
+        const struct cli_asked asked = {
+                .is_inline = (run->job.flags & NPUMM_MATMUL_INLINE) != 0,
+                .for_deadline = run->job.deadline_us != 0,
+        };
+
+        return cli_fail_job(run->client, result, &asked);
 }
 
 static enum cli_exit multiply(struct run *run)

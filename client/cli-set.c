@@ -62,5 +62,5 @@ enum cli_exit cli_set(struct cli_common common, int argc, char **argv)
         value = strchr(options.setting, '=');
         *value++ = '\0';
         result = npumm_set(client, options.setting, value);
-        return result == 0 ? CLI_DONE : cli_fail_job(client, result);
+        return result == 0 ? CLI_DONE : cli_fail_job(client, result, &(struct cli_asked){0});
 }

@@ -53,11 +53,12 @@ enum cli_exit cli_fail(enum cli_exit code, const char *format, ...)
         return code;
 }
 
-enum cli_exit cli_fail_job(const struct npumm_client *client, int result)
+enum cli_exit cli_fail_job(const struct npumm_client *client, int result, const struct cli_asked *asked)
 {
-        const char *text = npumm_text(client);
+        char text[NPUMM_TEXT_MAX];
 
-        return cli_fail(CLI_FAILED, "%s", *text ? text : npumm_strerror(result));
+        cli_explain(client, result, asked, text);
+        return cli_fail(CLI_FAILED, "%s", text);
 }
 
 enum cli_exit cli_finish_stdout(void)

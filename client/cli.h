@@ -65,8 +65,19 @@ error_t cli_parse_class(const char *arg, struct argp_state *state, enum npumm_cl
 /* CLI_DONE or CLI_UNREACHABLE, with its line written. The caller ends the client with npumm_close(). */
 enum cli_exit cli_connect(const struct cli_common *common, struct npumm_client **ret_client);
 
-/* A call of the library on a connection that came about has failed: CLI_FAILED, with the library's words. */
-enum cli_exit cli_fail_job(const struct npumm_client *client, int result);
+/* What a call of the library asked for, as far as an option may be the reason that it failed. */
+struct cli_asked {
+        bool is_inline;
+        bool for_weights, for_deadline, for_group;
+        uint64_t memory_bytes; /* 0: none */
+};
+
+/* Why a call on a connection that came about has failed: in words of options where the library's are of npumm.h. */
+void cli_explain(const struct npumm_client *client, int result, const struct cli_asked *asked,
+                 char ret_text[NPUMM_TEXT_MAX]);
+
+/* Says so, and returns CLI_FAILED. */
+enum cli_exit cli_fail_job(const struct npumm_client *client, int result, const struct cli_asked *asked);
 
 /* Flushes stdout: CLI_DONE, or CLI_FAILED where not all of it could be written. */
 enum cli_exit cli_finish_stdout(void);

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -230,6 +231,39 @@ class Daemon:
             client.close()
             raise
         return client
+
+
+class OldDaemon:
+    """Something that speaks protocol 1.0 and says no more than WELCOME, to any number of connections."""
+    # The worked example's, with its limits: see proto/README.md
+    CONTROL = bytes.fromhex("1a05302e312e302203637075" "2a1a" "08808004" "1080808020" "188080808010" "2040"
+                            "288080808010" "308002")
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(self.path)
+        self.listener.listen(64)
+        self.connections = []
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        self.thread.join(PATIENCE)
+        for sock in [self.listener, *self.connections]:
+            sock.close()
+        os.unlink(self.path)
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection = self.listener.accept()[0]
+                self.connections.append(connection)
+                connection.sendall(wire.frame(wire.WELCOME, 1, self.CONTROL))  # clients begin with HELLO #1
 
 
 def main():

@@ -267,6 +267,27 @@ class Bench(unittest.TestCase):
         with harness.Daemon({"bytes-per-uid": "64K"}) as small:
             self.refused(1, self.run_bench(socket=small.path, shape="300,300,300"), "bytes-per-uid")
 
+    def test_what_the_library_would_say_to_programs(self):
+        """Options have no npumm_info, and no NPUMM_MATMUL_MORE."""
+        for config, way, says in (({"inline-bytes": "64K"}, ["--inline"], "leave --inline out"),
+                                  ({"inline-bytes": "64K"}, ["--inline", "--own-b"], "leave --inline out"),
+                                  ({"arena-bytes": "64K"}, [], "smaller matrices"),
+                                  ({"arena-bytes": "64K"}, ["--own-b"], "smaller matrices"),
+                                  ({"jobs-per-connection": 4}, ["--scenario=offline", "--depth=5"], "--depth=5")):
+            with self.subTest(config=config, way=way), harness.Daemon(config) as small:
+                run = self.run_bench(*way, socket=small.path, shape="300,300,300")
+                self.refused(1, run, says)
+                self.assertNotIn("npumm_", run.stderr.lower())
+        for way, says in ((["--own-b", "--deadline-us=5"], "leave --deadline-us out"), ([], "give --own-b"),
+                          (["--own-b", "--scenario=multi"], "another --scenario")):
+            with self.subTest(way=way), harness.OldDaemon(self.folder / "old.sock") as old:
+                run = self.run_bench("--inline", "--warmup=600", *way, socket=old.path)
+                self.refused(1, run, "the daemon is too old for ", says)
+
+    def test_one_connection_more_than_clients(self):
+        with harness.Daemon({"connections-per-uid": 3}) as small:
+            self.report("--clients=2", socket=small.path)
+
     def test_usage(self):
         (self.folder / "bad").write_text("1,2,3\n1,2\n")
         (self.folder / "empty").write_text("")

@@ -265,12 +265,20 @@ class Cli(unittest.TestCase):
         """The command line has no NPUMM_MATMUL_INLINE and no npumm_info."""
         np.save(self.folder / "big.npy", np.zeros((300, 300), dtype=np.int8))
         for config, way, says in (({"inline-bytes": "64K"}, ["--inline"], "leave --inline out"),
-                                  ({"arena-bytes": "64K"}, [], "split the product")):
+                                  ({"arena-bytes": "64K"}, [], "multiply smaller matrices")):
             with self.subTest(config=config), harness.Daemon(config) as small:
                 run = self.run_client("matmul", "big.npy", "big.npy", "-o", "never.npy", *way, socket=small.path)
                 self.assertEqual((run.returncode, run.stderr.count("\n")), (1, 1), run)
                 self.assertIn(says, run.stderr)
                 self.assertNotIn("npumm_", run.stderr.lower())
+
+    def test_old_daemon(self):
+        """It speaks 1.0, where only the option that asks for more is at fault."""
+        with harness.OldDaemon(self.folder / "old.sock") as old:
+            run = self.run_client("matmul", "a.npy", "b.npy", "-o", "never.npy", "--inline", "--deadline-us=5",
+                                  socket=old.path)
+            self.assertEqual((run.returncode, run.stderr),
+                             (1, "npumm-client: the daemon is too old for deadlines: leave --deadline-us out\n"))
 
     def test_output_that_cannot_be_written(self):
         self.refused(1, "matmul", "a.npy", "b.npy", "-o", "no-such-folder/c.npy", says=["no-such-folder"])
