@@ -69,6 +69,10 @@ static void progress_show(struct crew *crew, uint64_t now_ns)
         if (shared->measure_ns == 0) {
                 (void)dprintf(STDERR_FILENO, "\r\033[K%zu of %" PRIu64 " clients are ready", crew->n_ready,
                               crew->plan->clients);
+        } else if (now_ns >= shared->end_ns) {
+                (void)dprintf(STDERR_FILENO,
+                              "\r\033[Kwaiting for outstanding jobs of clients, %zu left; Ctrl-C %s gives up",
+                              crew->n_running, crew->interrupted_ns != 0 ? "again" : "twice");
         } else if (now_ns < shared->measure_ns) {
                 (void)dprintf(STDERR_FILENO, "\r\033[Kwarming up");
         } else {
@@ -143,7 +147,8 @@ static enum cli_exit signals_take(struct crew *crew)
                 if (info.ssi_signo == SIGCHLD)
                         has_child = true;
                 else if (crew->interrupted_ns == 0)
-                        crew->interrupted_ns = bench_now_ns();
+                        crew->next_tick_ns = crew->interrupted_ns =
+                                bench_now_ns(); /* show that it was heard */
                 else if (bench_now_ns() - crew->interrupted_ns > IMPATIENT_NS)
                         return crew_fail(crew, CLI_FAILED, "interrupted twice; nothing was reported");
         }
