@@ -10,6 +10,7 @@ import pty
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 import harness
@@ -146,6 +147,20 @@ class Bench(unittest.TestCase):
         self.assertGreater(flooded["refused"], 0)
         self.assertGreater(flooded["unsent"], 0)
 
+    def test_latency_shows_a_client_that_was_stopped(self):
+        """Jobs that were due meanwhile are late, though the daemon does each at once when it is sent."""
+        stop_s = 0.6
+        before = self.jobs_ok()
+        bench = self.start_bench("--json", "--scenario=server", "--rate=200", "--seconds=3", "--warmup=0")
+        (client,) = self.clients_of(bench, 1)
+        harness.eventually(lambda: self.jobs_ok() > before + 10, what="some jobs")
+        os.kill(client, signal.SIGSTOP)
+        time.sleep(stop_s)  # this is what is measured
+        os.kill(client, signal.SIGCONT)
+        figures = json.loads(self.finish(bench).stdout)
+        # A fifth of the jobs were due meanwhile; those of the first half of it alone are more than 1 in 100.
+        self.assertGreater(figures["p99_us"], stop_s / 2 * 1e6)
+
     def test_every_job_that_was_due_is_counted(self):
         """Also where the clients cannot keep the rate: sent or not, as many as the rate says."""
         for rate in (300, 1000000):
@@ -172,10 +187,33 @@ class Bench(unittest.TestCase):
         self.assertGreater(figures["expired"] + figures["refused"], 0)
         self.assertEqual(figures["failed"], 0)
 
+    def test_every_job_is_past_its_deadline(self):
+        """Also a client alone: nothing is done in a microsecond. More seconds would not help, and are not advised."""
+        run = self.run_bench("--json", "--scenario=single", "--deadline-us=1")
+        self.refused(1, run, "past their deadline", "--deadline-us")
+        figures = json.loads(run.stdout)
+        self.assertGreater(figures["expired"], 0)
+        self.assertEqual((figures["jobs"], figures["failed"], figures["p50_us"]), (0, 0, None))
+
+    def test_class(self):
+        """What waits for a slow device waits in the class that was asked for."""
+        with harness.Daemon({"backend": "sim", "sim-scale": 3000}) as slow:  # 108 us of the model are 0.3 s
+            for name in ("bulk", "interactive", "normal"):
+                with self.subTest(name=name):
+                    bench = self.start_bench("--seconds=600", "--warmup=0", "--clients=4", f"--class={name}",
+                                             socket=slow.path)
+                    seen = harness.eventually(lambda key=f"queue_{name}": (lambda status: status[key] and status)(
+                        self.status(slow)), what="jobs that wait")
+                    self.assertEqual(seen["queue_bulk"] + seen["queue_interactive"] + seen["queue_normal"],
+                                     seen[f"queue_{name}"])
+                    bench.send_signal(signal.SIGINT)
+                    self.finish(bench)
+
     def test_thinking(self):
-        """Pauses of a tenth of the time leave room for only so many jobs."""
-        figures = self.report("--think-us=30000", "--seconds=1")
-        self.assertLess(figures["jobs"], 100)
+        """So many pauses of this mean fit into the time: 67, with a standard deviation of 8."""
+        figures = self.report("--think-us=30000", "--seconds=2")
+        self.assertLess(figures["jobs"], 107)
+        self.assertGreater(figures["jobs"], 20)  # a busy machine adds to each
 
     def test_workload(self):
         path = self.folder / "workload"
