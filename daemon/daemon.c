@@ -31,6 +31,13 @@ enum daemon_state {
         DAEMON_CLOSING,  /* device and handles close */
 };
 
+/* What STATUS answers, as it was when first asked for in a turn of the loop. */
+struct report {
+        unsigned refs; /* by the daemon, and by answers on their way */
+        uint64_t turn;
+        char *json; /* owned */
+};
+
 struct daemon {
         struct config config; /* owned */
         uv_loop_t loop;
@@ -38,10 +45,7 @@ struct daemon {
         uint64_t start_ns;
         struct stats stats;
         struct loop_meter meter;
-        struct {
-                char *json; /* owned; NULL: none yet */
-                uint64_t turn;
-        } status; /* as it was first asked for in that turn of the loop */
+        struct report *report; /* ref: the latest; NULL: none yet */
         struct quota quota;
         struct arena_set arenas;
         struct timer timer;
@@ -230,17 +234,56 @@ static char *status_make(const struct daemon *daemon)
         return stats_json(&daemon->stats, &now);
 }
 
-/* Made once a turn: a client may ask a thousand times in one read, and must not hold the loop with it. */
-static char *status_json(void *userdata)
+/* NULL when memory is short. */
+static struct report *report_new(const struct daemon *daemon)
+{
+        struct report *report = calloc(1, sizeof *report);
+
+        if (!report)
+                return NULL;
+        report->json = status_make(daemon);
+        if (!report->json) {
+                free(report);
+                return NULL;
+        }
+        report->refs = 1;
+        report->turn = daemon->meter.n_turns;
+        return report;
+}
+
+/* A release_fn of payloads; NULL is allowed. */
+static void report_unref(void *userdata)
+{
+        struct report *report = userdata;
+
+        if (!report || --report->refs > 0)
+                return;
+        free(report->json);
+        free(report);
+}
+
+/*
+ * Made once a turn and shared by all answers of that turn: clients may ask a hundred times in one read and leave the
+ * answers unread, and must neither hold the loop with it nor fill the memory.
+ */
+static bool status_json(void *userdata, struct connection_payload *ret_payload)
 {
         struct daemon *daemon = userdata;
 
-        if (!daemon->status.json || daemon->status.turn != daemon->meter.n_turns) {
-                free(daemon->status.json);
-                daemon->status.json = status_make(daemon);
-                daemon->status.turn = daemon->meter.n_turns;
+        if (!daemon->report || daemon->report->turn != daemon->meter.n_turns) {
+                report_unref(daemon->report);
+                daemon->report = report_new(daemon);
+                if (!daemon->report)
+                        return false;
         }
-        return daemon->status.json ? strdup(daemon->status.json) : NULL;
+        daemon->report->refs++;
+        *ret_payload = (struct connection_payload){
+                .bytes = (const uint8_t *)daemon->report->json,
+                .n_bytes = strlen(daemon->report->json),
+                .release_fn = report_unref,
+                .owner = daemon->report,
+        };
+        return true;
 }
 
 /* The settings that may change while the daemon runs, by the rules of the configuration. */
@@ -514,7 +557,7 @@ struct daemon *daemon_free(struct daemon *daemon)
         r = uv_loop_close(&daemon->loop);
         assert(r == 0); /* every handle has been closed by its owner */
         config_deinit(&daemon->config);
-        free(daemon->status.json);
+        report_unref(daemon->report);
         free(daemon);
         return NULL;
 }

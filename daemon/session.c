@@ -64,17 +64,14 @@ static void hello(struct session *session, const struct request *request)
 static void status(struct session *session, const struct request *request)
 {
         const struct session_context *context = session->context;
-        char *json = context->status_json(context->userdata);
-        struct connection_payload payload = {.release_fn = free, .owner = json};
+        struct connection_payload payload;
         struct fault fault;
 
-        if (!json) {
+        if (!context->status_json(context->userdata, &payload)) {
                 fault_set(&fault, STATUS_BUSY, "the daemon is out of memory; try again later");
                 session_refuse(session, request, &fault);
                 return;
         }
-        payload.bytes = (const uint8_t *)json;
-        payload.n_bytes = strlen(json);
         session->sink.send(session->sink.userdata,
                            &(struct reply){.type = FRAME_STATUS_REPORT, .id = request->id}, &payload, -1);
 }

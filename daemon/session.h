@@ -26,7 +26,11 @@ struct session_context {
         const char *backend;                  /* static text */
         uid_t owner_uid;                      /* the daemon's own: may change settings, as root may */
         bool stopping;                        /* no new jobs, and no new weights */
-        char *(*status_json)(void *userdata); /* malloc'ed; NULL when memory is short */
+        /*
+         * The report that STATUS asks for, one JSON object, as a payload for the caller to release. Answers may share
+         * it: a client can queue many for few bytes. False: memory is short.
+         */
+        bool (*status_json)(void *userdata, struct connection_payload *ret_payload);
         /* Changes a setting while the daemon runs. False: no such key, or not a value of it. */
         bool (*set)(void *userdata, const char *key, const char *value, struct fault *ret_fault);
         void *userdata; /* of these two */

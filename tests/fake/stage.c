@@ -29,11 +29,17 @@ const struct limits stage_limits = {
         .jobs = 100,
 };
 
-static char *status_json(void *userdata)
+static bool status_json(void *userdata, struct connection_payload *ret_payload)
 {
         const struct stage *stage = userdata;
 
-        return stage->status_text ? strdup(stage->status_text) : NULL;
+        if (!stage->status_text)
+                return false;
+        *ret_payload = (struct connection_payload){
+                .bytes = (const uint8_t *)stage->status_text,
+                .n_bytes = strlen(stage->status_text),
+        };
+        return true;
 }
 
 static bool set(void *userdata, const char *key, const char *value, struct fault *ret_fault)

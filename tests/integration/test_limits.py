@@ -7,9 +7,12 @@ there, and the daemon holds what it held before.
 """
 import contextlib
 import errno
+import fcntl
 import os
 import select
 import socket
+import struct
+import termios
 import time
 import unittest
 
@@ -30,6 +33,11 @@ SHORT_MS = 1500 if harness.SLOW else 500
 def flood(client, rows=2048, n=1024):
     """An inline job whose result (8 MiB) fits in no socket buffer; returns its request id."""
     return scenes.inline_submit(client, numpy.ones((rows, 1), numpy.int8), numpy.ones((1, n), numpy.int8))
+
+
+def unread_bytes(sock):
+    """Sent through it and not yet taken by the other side."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 class Timeouts(unittest.TestCase):
@@ -182,6 +190,24 @@ class Timeouts(unittest.TestCase):
                 client.send_raw(raw)
             self.assertIn(caught.exception.errno, (errno.EPIPE, errno.ECONNRESET))
             self.assertLess(it.daemon.memory_kib("VmRSS") - before, 100000 if harness.SLOW else 10000, "KiB")
+
+
+    def test_status_without_reading_by_many(self):
+        """Each asks as often as one read takes in. The report grows with the number of clients, so what is queued must
+        not grow with its square."""
+        with scene(stall_timeout_ms=60000) as it:
+            crowd = [it.stranger() for _ in range(harness.scaled(120, by=2))]
+            for client in crowd:
+                client.hello(name="x" * 64)
+            before = it.daemon.memory_kib("VmRSS")
+            for client in crowd:
+                client.send_raw(b"".join(wire.frame(wire.STATUS, request_id) for request_id in range(2, 130)))
+            for client in crowd:
+                harness.eventually(lambda sock=client.sock: unread_bytes(sock) == 0)
+            it.bystander.ping()
+            self.assertLess(it.daemon.memory_kib("VmRSS") - before, 100000 if harness.SLOW else 20000, "KiB")
+            for request_id in range(2, 130):
+                crowd[-1].expect(wire.STATUS_REPORT, request_id)
 
 
 class Quotas(unittest.TestCase):
