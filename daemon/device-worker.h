@@ -25,9 +25,9 @@ struct device_worker_events {
 
 struct device_worker {
         uv_thread_t thread;
-        uv_async_t news;   /* thread -> loop; wake-ups coalesce, so batch::n_finished says what is new */
-        uv_mutex_t mutex;  /* guards stopping, inside, and of the batches inside n_finished, device_ns and the
-                              slices' status and is_dropped */
+        uv_async_t news;  /* thread -> loop; wake-ups coalesce, so batch::n_finished says what is new */
+        uv_mutex_t mutex; /* guards stopping, inside, and of the batches inside n_begun, n_finished, device_ns
+                              and the slices' status and is_dropped */
         uv_cond_t changed; /* loop -> thread: a batch came, or stopping */
         bool stopping;
         TAILQ_HEAD(, batch) inside; /* submitted and not reported as done, oldest first */
