@@ -261,6 +261,8 @@ void session_matmul_arrived(struct session *session)
 
         if (!job)
                 return;
+        if (session->context->stopping) /* the rest of its group would be refused: nobody would complete it */
+                job->more = false;
         TAILQ_INSERT_TAIL(&session->jobs, job, session_link);
         session->n_jobs++;
         /* What a refusal needs to know of it: nothing else is left of the request, and the job may be gone below. */

@@ -386,6 +386,22 @@ class Stopping(unittest.TestCase):
             client.expect_bye(wire.OK, "the daemon is stopping")
             daemon.expect_exit(0)
 
+    def test_an_upload_that_ends_while_it_drains(self):
+        """Its job was accepted. Those that were to follow in its group would be refused: it does not wait for them."""
+        a, b = numpy.full((4, 8), 3, numpy.int8), numpy.full((8, 4), 5, numpy.int8)
+        payload = a.tobytes() + b.tobytes()
+        with Daemon({"drain-timeout-ms": 600000}) as daemon, daemon.client() as client:
+            request_id = client.send(wire.MATMUL, wire.matmul_control(
+                4, 8, 4, Place(), Place(offset=a.size), Place(), more=True), payload_bytes=len(payload))
+            client.send_raw(payload[:-1])
+            eventually(lambda: daemon.arenas_held()[0] == 1, what="the staged payload")
+            with self.draining(daemon):
+                client.send_raw(payload[-1:])
+                client.ping()
+            self.assertTrue(numpy.array_equal(scenes.inline_result(client, request_id, 4, 4), scenes.product(a, b)))
+            client.expect_bye(wire.OK, "the daemon is stopping")
+            daemon.expect_exit(0)
+
     def test_silent_and_broken_clients(self):
         with Daemon() as daemon, contextlib.ExitStack() as stack:
             silent = [stack.enter_context(daemon.connect()) for _ in range(3)]
