@@ -16,13 +16,13 @@
 
 /* A client's handle on weights, from the WEIGHTS_LOAD on. */
 struct session_weights {
-        struct session *session;           /* borrowed: owns us */
-        uint64_t request_id;               /* of the WEIGHTS_LOAD */
-        uint64_t id;                       /* 0 until it is loaded */
-        struct weights_load *load;         /* owned; NULL once it is loaded */
-        struct weights *weights;           /* ref; NULL until it is loaded */
-        struct quota_charge charge;        /* QUOTA_WEIGHTS */
-        TAILQ_ENTRY(session_weights) link; /* session::weights */
+        struct weights_holder holder; /* session::weights */
+        struct session *session;      /* borrowed: owns us; NULL once that has ended */
+        uint64_t request_id;          /* of the WEIGHTS_LOAD */
+        uint64_t id;                  /* 0 until it is loaded */
+        struct weights_load *load;    /* owned; NULL once it is loaded */
+        struct weights *weights;      /* ref; NULL until it is loaded */
+        struct quota_charge charge;   /* QUOTA_WEIGHTS */
 };
 
 static struct session_weights *handle_free(struct session_weights *handle)
@@ -34,6 +34,11 @@ static struct session_weights *handle_free(struct session_weights *handle)
         quota_discharge(&handle->charge);
         free(handle);
         return NULL;
+}
+
+static void end(struct weights_holder *holder)
+{
+        (void)handle_free(container_of(holder, struct session_weights, holder));
 }
 
 /* ---- handles ---- */
@@ -162,8 +167,9 @@ void session_weights_load(struct session *session, const struct request *request
                 return;
         }
         handle->request_id = request->id;
+        handle->holder.end_fn = end;
         session->weights_arriving = handle;
-        TAILQ_INSERT_TAIL(&session->weights, handle, link);
+        TAILQ_INSERT_TAIL(&session->weights, &handle->holder, link);
 }
 
 static void on_loaded(struct weights *weights, bool is_shared, void *userdata)
@@ -174,12 +180,14 @@ static void on_loaded(struct weights *weights, bool is_shared, void *userdata)
 
         handle->load = NULL;
         handle->weights = weights;
+        if (!session) /* it will end with the others that were left */
+                return;
         if (!weights || !handle_publish(handle)) {
                 quota_fault(session->context->quota, session->uid, QUOTA_WEIGHTS, -ENOMEM, &fault);
                 session_refuse(session,
                                &(struct request){.type = FRAME_WEIGHTS_LOAD, .id = handle->request_id},
                                &fault);
-                TAILQ_REMOVE(&session->weights, handle, link);
+                TAILQ_REMOVE(&session->weights, &handle->holder, link);
                 (void)handle_free(handle);
                 return;
         }
@@ -219,7 +227,7 @@ void session_weights_release(struct session *session, const struct request *requ
                 return;
         }
         (void)tdelete(handle, &session->weights_by_id, compare);
-        TAILQ_REMOVE(&session->weights, handle, link);
+        TAILQ_REMOVE(&session->weights, &handle->holder, link);
         (void)handle_free(handle);
         session_reply(session, &(struct reply){.type = FRAME_WEIGHTS_RELEASED, .id = request->id});
 }
@@ -230,15 +238,19 @@ bool session_weights_fault(uint64_t id, struct fault *ret_fault)
                          id);
 }
 
+static void keep(void *handle)
+{
+        (void)handle; /* the tree goes, what is in it stays */
+}
+
 void session_weights_deinit(struct session *session)
 {
-        struct session_weights *handle;
+        struct weights_holder *holder;
 
         session->weights_arriving = NULL;
-        while ((handle = TAILQ_FIRST(&session->weights))) {
-                if (handle->id != 0)
-                        (void)tdelete(handle, &session->weights_by_id, compare);
-                TAILQ_REMOVE(&session->weights, handle, link);
-                (void)handle_free(handle);
-        }
+        tdestroy(session->weights_by_id, keep);
+        session->weights_by_id = NULL;
+        TAILQ_FOREACH(holder, &session->weights, link)
+                container_of(holder, struct session_weights, holder)->session = NULL;
+        weights_end_holders(session->context->weights, &session->weights);
 }

@@ -14,18 +14,19 @@
 
 #include "daemon/pipeline.h"
 #include "daemon/reply.h"
+#include "daemon/weights.h"
 
 /* What all sessions of a daemon share. */
 struct session_context {
-        struct arena_set *arenas;             /* borrowed: outlives all sessions */
-        struct weights_set *weights;          /* borrowed: same */
-        struct quota *quota;                  /* borrowed: same */
-        struct pipeline *pipeline;            /* borrowed: same */
-        struct stats *stats;                  /* borrowed: same */
-        struct limits limits;                 /* as announced in WELCOME */
-        const char *backend;                  /* static text */
-        uid_t owner_uid;                      /* the daemon's own: may change settings, as root may */
-        bool stopping;                        /* no new jobs, and no new weights */
+        struct arena_set *arenas;    /* borrowed: outlives all sessions */
+        struct weights_set *weights; /* borrowed: same */
+        struct quota *quota;         /* borrowed: same */
+        struct pipeline *pipeline;   /* borrowed: same */
+        struct stats *stats;         /* borrowed: same */
+        struct limits limits;        /* as announced in WELCOME */
+        const char *backend;         /* static text */
+        uid_t owner_uid;             /* the daemon's own: may change settings, as root may */
+        bool stopping;               /* no new jobs, and no new weights */
         /*
          * The report that STATUS asks for, one JSON object, as a payload for the caller to release. Answers may share
          * it: a client can queue many for few bytes. False: memory is short.
@@ -52,7 +53,7 @@ struct session {
         TAILQ_HEAD(, job) jobs;             /* borrowed from the pipeline: accepted and not done */
         size_t n_jobs;
         struct job *arriving;                     /* owned: its payload is on the way; NULL: none */
-        TAILQ_HEAD(, session_weights) weights;    /* owned: loaded, and being loaded */
+        struct weights_holder_list weights;       /* owned: loaded, and being loaded */
         void *weights_by_id;                      /* tsearch tree of those that are loaded */
         struct session_weights *weights_arriving; /* one of them: its payload is on the way; NULL: none */
 };

@@ -6,8 +6,10 @@
 #include <search.h>
 #include <sys/mman.h>
 
-/* Is unmapped on the loop: 256 pages take less time than the way to the pool and back. */
-#define UNMAP_HERE_BYTES UINT64_C(1048576)
+/* Handles, and as many copies, that the loop lets go of between two looks at the rest: some hundred microseconds. */
+#define PIECE 128
+/* What is unmapped on the pool between two looks of the loop, which then discharges it. */
+#define PIECE_BYTES UINT64_C(67108864)
 
 /* ---- users, and what is kept of them ---- */
 
@@ -100,19 +102,6 @@ static void end_finish(struct weights *weights)
         free(weights);
 }
 
-static void end_work(uv_work_t *work)
-{
-        const struct weights *weights = container_of(work, struct weights, end_work);
-
-        memory_free(weights->memory, weights->size_bytes);
-}
-
-static void end_done(uv_work_t *work, int status)
-{
-        (void)status; /* never cancelled */
-        end_finish(container_of(work, struct weights, end_work));
-}
-
 static uint64_t leaving_bytes_left(const struct weights_set *set)
 {
         const uint64_t most = MAX(WEIGHTS_LEAVING_BYTES_MAX, set->kept_bytes_max);
@@ -120,23 +109,88 @@ static uint64_t leaving_bytes_left(const struct weights_set *set)
         return most - MIN(most, set->leaving_bytes);
 }
 
+static void unmap_work(uv_work_t *work)
+{
+        const struct weights_set *set = container_of(work, struct weights_set, unmap_work);
+        const struct weights *weights;
+
+        TAILQ_FOREACH(weights, &set->unmapped, set_link)
+                memory_free(weights->memory, weights->size_bytes);
+}
+
+static void unmap_done(uv_work_t *work, int status);
+
+/* Gives the pool its next piece, unless it has one. It may be empty: then it is only a pause. */
+static void unmap_start(struct weights_set *set)
+{
+        struct weights *weights;
+        uint64_t n = 0, n_bytes = 0;
+        int r;
+
+        if (set->is_unmapping || (TAILQ_EMPTY(&set->leaving) && TAILQ_EMPTY(&set->holders)))
+                return;
+        while (n < PIECE && n_bytes < PIECE_BYTES && (weights = TAILQ_FIRST(&set->leaving))) {
+                TAILQ_REMOVE(&set->leaving, weights, set_link);
+                TAILQ_INSERT_TAIL(&set->unmapped, weights, set_link);
+                n++;
+                n_bytes += weights->size_bytes;
+        }
+        set->is_unmapping = true;
+        r = uv_queue_work(set->loop, &set->unmap_work, unmap_work, unmap_done);
+        assert(r == 0); /* fails only without a function to run */
+}
+
+static void holders_end_some(struct weights_set *set, uint64_t n_max)
+{
+        struct weights_holder *holder;
+
+        for (uint64_t n = 0; n < n_max && (holder = TAILQ_FIRST(&set->holders)); n++) {
+                TAILQ_REMOVE(&set->holders, holder, link);
+                holder->end_fn(holder);
+        }
+}
+
+static void kept_trim(struct weights_set *set, struct weights_user *user);
+
+static void unmap_done(uv_work_t *work, int status)
+{
+        struct weights_set *set = container_of(work, struct weights_set, unmap_work);
+        struct weights_user *user;
+        struct weights *weights;
+
+        (void)status; /* never cancelled */
+        while ((weights = TAILQ_FIRST(&set->unmapped))) {
+                TAILQ_REMOVE(&set->unmapped, weights, set_link);
+                end_finish(weights);
+        }
+        holders_end_some(set, PIECE);
+        TAILQ_FOREACH(user, &set->users, link)
+                kept_trim(set, user);
+        set->is_unmapping = false;
+        unmap_start(set);
+}
+
+void weights_end_holders(struct weights_set *set, struct weights_holder_list *holders)
+{
+        const bool is_first = TAILQ_EMPTY(&set->holders);
+
+        TAILQ_CONCAT(&set->holders, holders, link);
+        if (is_first)
+                holders_end_some(set, PIECE);
+        unmap_start(set);
+}
+
 static void end(struct weights *weights)
 {
         struct weights_set *set = weights->set;
-        int r;
 
-        if (weights->size_bytes <= UNMAP_HERE_BYTES) {
-                memory_free(weights->memory, weights->size_bytes);
-                end_finish(weights);
-                return;
-        }
         if (weights->size_bytes <= leaving_bytes_left(set)) {
                 weights->is_leaving = true;
                 set->leaving_bytes += weights->size_bytes;
                 discharge(weights);
         }
-        r = uv_queue_work(set->loop, &weights->end_work, end_work, end_done);
-        assert(r == 0); /* fails only without a function to run */
+        TAILQ_INSERT_TAIL(&set->leaving, weights, set_link);
+        unmap_start(set);
 }
 
 struct weights *weights_free(struct weights *weights)
@@ -178,6 +232,13 @@ static void kept_drop(struct weights *weights)
         drop(weights);
 }
 
+/* Back to the bound, or nearer to it: what has gone is on its way to the pool, and when it comes back there is more. */
+static void kept_trim(struct weights_set *set, struct weights_user *user)
+{
+        for (int n = 0; n < PIECE && user->kept.n_bytes > set->kept_bytes_max; n++)
+                kept_drop(TAILQ_FIRST(&user->kept.list));
+}
+
 struct weights *weights_ref(struct weights *weights)
 {
         assert(weights->refs > 0);
@@ -188,7 +249,6 @@ struct weights *weights_ref(struct weights *weights)
 struct weights *weights_unref(struct weights *weights)
 {
         struct weights_set *set;
-        struct weights_user *user;
 
         if (!weights)
                 return NULL;
@@ -196,14 +256,13 @@ struct weights *weights_unref(struct weights *weights)
         if (--weights->refs > 0)
                 return NULL;
         set = weights->set;
-        user = weights->user;
         if (weights->size_bytes > set->kept_bytes_max) {
                 drop(weights);
                 return NULL;
         }
         kept_add(weights);
-        while (user->kept.n_bytes > set->kept_bytes_max) /* ends before it comes to this one */
-                kept_drop(TAILQ_FIRST(&user->kept.list));
+        if (!set->is_unmapping) /* else it is done with the next piece */
+                kept_trim(set, weights->user);
         return NULL;
 }
 
@@ -249,12 +308,16 @@ void weights_set_init(struct weights_set *set, uv_loop_t *loop, struct quota *qu
                 .loop = loop, .quota = quota, .stats = stats, .kept_bytes_max = kept_bytes_max};
         TAILQ_INIT(&set->users);
         TAILQ_INIT(&set->kept.list);
+        TAILQ_INIT(&set->holders);
+        TAILQ_INIT(&set->leaving);
+        TAILQ_INIT(&set->unmapped);
         quota->room_fn = make_room;
         quota->room_userdata = set;
 }
 
 void weights_set_close(struct weights_set *set)
 {
+        holders_end_some(set, UINT64_MAX); /* nobody waits for the loop any more */
         set->kept_bytes_max = 0;
         while (!TAILQ_EMPTY(&set->kept.list))
                 kept_drop(TAILQ_FIRST(&set->kept.list));
@@ -262,7 +325,7 @@ void weights_set_close(struct weights_set *set)
 
 void weights_set_deinit(struct weights_set *set)
 {
-        assert(TAILQ_EMPTY(&set->users) && !set->by_content);
+        assert(TAILQ_EMPTY(&set->users) && !set->by_content && TAILQ_EMPTY(&set->holders));
         assert(set->charged_bytes == 0 && set->leaving_bytes == 0);
         set->quota->room_fn = NULL;
 }

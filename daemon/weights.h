@@ -23,6 +23,8 @@
  * - A charge ends when its pages are free, as with arenas. But room must be there at once, so copies on their way out
  *   are discharged early as long as they are no more than WEIGHTS_LEAVING_BYTES_MAX together, or `kept_bytes_max` if that
  *   is more: by so much may memory exceed what is charged, for the time that the pool needs.
+ * - A client may leave thousands of handles and of copies. The loop goes through them a piece at a time: the pool unmaps
+ *   a piece, then the loop finishes those and lets go of the next few, which are the pool's next piece.
  */
 #ifndef DAEMON_WEIGHTS_H
 #define DAEMON_WEIGHTS_H
@@ -37,11 +39,21 @@
 struct weights;
 struct weights_user;
 
+TAILQ_HEAD(weights_list, weights);
+
 /* Copies that nobody holds, those that were let go of first in front. */
 struct weights_kept {
-        TAILQ_HEAD(, weights) list; /* owned */
+        struct weights_list list; /* owned */
         uint64_t n, n_bytes;
 };
+
+/* Who holds a copy, or a load of one. Embedded in what is to end: see weights_end_holders. */
+struct weights_holder {
+        void (*end_fn)(struct weights_holder *holder); /* lets go, and ends all of it */
+        TAILQ_ENTRY(weights_holder) link;              /* the owner's, or weights_set::holders */
+};
+
+TAILQ_HEAD(weights_holder_list, weights_holder);
 
 /* What the weights of one daemon share; owned by the daemon. */
 struct weights_set {
@@ -59,6 +71,11 @@ struct weights_set {
         uint64_t charged_bytes; /* for all copies, those in the making and on the way out included */
         unsigned n_turns;       /* loads that are on the pool */
         uint64_t leaving_bytes; /* on the way out and discharged early */
+        struct weights_holder_list holders; /* owned: to end */
+        struct weights_list leaving;        /* owned: copies on the way out, to be unmapped */
+        struct weights_list unmapped;       /* the pool's, while `is_unmapping` */
+        bool is_unmapping;
+        uv_work_t unmap_work;
 };
 
 /* One user's part of it, for as long as there is a copy. */
@@ -81,15 +98,14 @@ struct weights {
         struct quota_charge charge, count_charge; /* QUOTA_BYTES, QUOTA_WEIGHTS */
         bool is_leaving;                          /* counted in weights_set::leaving_bytes */
         TAILQ_ENTRY(weights) user_link;           /* weights_user::kept */
-        TAILQ_ENTRY(weights) set_link;            /* weights_set::kept */
-        uv_work_t end_work;
+        TAILQ_ENTRY(weights) set_link; /* weights_set::kept; on the way out ::leaving, ::unmapped */
 };
 
 /* Makes room in `quota` from now on. */
 void weights_set_init(struct weights_set *set, uv_loop_t *loop, struct quota *quota, struct stats *stats,
                       uint64_t kept_bytes_max);
 
-/* Drops what is kept, and keeps nothing any more. Memory goes in the loop's next turns. */
+/* Ends the holders that are left, drops what is kept, and keeps nothing any more. Memory goes in the loop's next turns. */
 void weights_set_close(struct weights_set *set);
 
 /* Nothing may be left, nor be on the pool: the loop has run empty. */
@@ -99,6 +115,9 @@ struct weights *weights_ref(struct weights *weights);
 
 /* The last reference gone, the copy is kept or dropped. Returns NULL; NULL is allowed. */
 struct weights *weights_unref(struct weights *weights);
+
+/* Takes over the list and ends what is in it, the first few at once, the others in the loop's next turns. */
+void weights_end_holders(struct weights_set *set, struct weights_holder_list *holders);
 
 /* Added to QUOTA_E_* where it is the number of weights that is at its limit, and not their bytes. */
 enum { WEIGHTS_E_COUNT = 16 };

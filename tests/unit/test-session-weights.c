@@ -537,6 +537,29 @@ START_TEST(test_end_mid_load)
 }
 END_TEST
 
+/* More of them than end at once: some are loaded by then, and nobody is there to hear it. */
+START_TEST(test_end_with_many_loads)
+{
+        enum { LOADS = 1000 };
+
+        for (uint16_t i = 0; i < LOADS; i++) {
+                memcpy(b, &i, sizeof i);
+                ck_assert(stage_weights_load(&stage, 1 + i, &inline_load, b, sizeof b));
+                if (i == LOADS / 2) { /* half of them are loaded, half on their way */
+                        stage_settle(&stage);
+                        while (stage.sink.n_replies > 0)
+                                (void)fake_reply_free(fake_sink_take(&stage.sink));
+                }
+        }
+        stage_session_deinit(&stage); /* the sink asserts that it stays silent */
+        ck_assert_uint_gt(weights_charged(), LOADS / 2);
+        stage_settle(&stage);
+        ck_assert_uint_eq(weights_charged(), 0);
+        ck_assert_uint_eq(stage.weights.n_weights, 0);
+        ck_assert_uint_eq(stage_bytes(&stage), 0);
+}
+END_TEST
+
 /* Handles, a load, a payload, a job inside the device and one that waits, all at once. */
 START_TEST(test_end_with_everything_outstanding)
 {
@@ -586,6 +609,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_arena_released_during_the_load);
         tcase_add_loop_test(tcase, test_end_mid_payload, 0, 5);
         tcase_add_test(tcase, test_end_mid_load);
+        tcase_add_test(tcase, test_end_with_many_loads);
         tcase_add_test(tcase, test_end_with_everything_outstanding);
         return tcase;
 }

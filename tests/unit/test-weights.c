@@ -330,6 +330,89 @@ START_TEST(test_room_is_bounded_by_what_leaves)
 }
 END_TEST
 
+/* ---- many ---- */
+
+enum { MANY = 1000 };
+
+/* However small: unmapping costs, and there may be thousands. */
+START_TEST(test_many_are_unmapped_on_the_pool)
+{
+        struct loaded loaded[MANY];
+        uint8_t bytes[PAGE] = {0};
+
+        scene.set.kept_bytes_max = 0;
+        scene.quota.limits.per_uid[QUOTA_WEIGHTS] = MANY;
+        for (uint16_t i = 0; i < MANY; i++) {
+                memcpy(bytes, &i, sizeof i);
+                loaded[i] = scene_load(&scene, UID, 1, PAGE, bytes);
+        }
+        scene_block(&scene);
+        for (size_t i = 0; i < MANY; i++)
+                (void)weights_unref(loaded[i].weights);
+        scene_expect_charged(&scene, 0);
+        ck_assert_uint_eq(scene.quota.used[QUOTA_WEIGHTS], 0);
+        ck_assert_uint_eq(scene.set.leaving_bytes, MANY * PAGE); /* all are still there */
+        scene_unblock(&scene);
+        scene_settle(&scene);
+        ck_assert_uint_eq(scene.set.leaving_bytes, 0);
+}
+END_TEST
+
+static unsigned n_ended;
+
+static void end_holder(struct weights_holder *holder)
+{
+        (void)holder;
+        n_ended++;
+}
+
+static void end_many(void)
+{
+        static struct weights_holder holders[MANY];
+        struct weights_holder_list list = TAILQ_HEAD_INITIALIZER(list);
+
+        for (size_t i = 0; i < MANY; i++) {
+                holders[i].end_fn = end_holder;
+                TAILQ_INSERT_TAIL(&list, &holders[i], link);
+        }
+        n_ended = 0;
+        weights_end_holders(&scene.set, &list);
+        ck_assert(TAILQ_EMPTY(&list));
+}
+
+/* A few at once; the rest as the loop goes on, or when it is to end. */
+START_TEST(test_many_holders_end_in_pieces)
+{
+        unsigned n_before;
+
+        end_many();
+        ck_assert_uint_gt(n_ended, 0);
+        while (n_ended < MANY) {
+                n_before = n_ended;
+                ck_assert(uv_run(&scene.loop, UV_RUN_ONCE) != 0 || n_ended == MANY);
+                ck_assert_uint_le(n_ended - n_before, MANY / 4);
+        }
+        scene_settle(&scene);
+        end_many();
+        ck_assert_uint_le(n_ended, MANY / 4);
+        weights_set_close(&scene.set);
+        ck_assert_uint_eq(n_ended, MANY);
+}
+END_TEST
+
+/* One that is kept takes the place of many: they go in pieces, too, and all of them. */
+START_TEST(test_many_make_room_for_one)
+{
+        scene.set.kept_bytes_max = 200 * PAGE;
+        for (uint8_t number = 0; number < 200; number++)
+                keep(UID, 1, number);
+        ck_assert_uint_eq(scene.set.kept.n, 200);
+        keep(UID, 200, 1);
+        ck_assert_uint_eq(scene.set.kept.n, 1);
+        scene_expect_charged(&scene, 200);
+}
+END_TEST
+
 /* ---- forgetting ---- */
 
 struct memory_of_device {
@@ -459,6 +542,9 @@ int main(void)
         tcase_add_test(tcase, test_room_by_number);
         tcase_add_test(tcase, test_room_for_an_arena);
         tcase_add_test(tcase, test_room_is_bounded_by_what_leaves);
+        tcase_add_test(tcase, test_many_are_unmapped_on_the_pool);
+        tcase_add_test(tcase, test_many_holders_end_in_pieces);
+        tcase_add_test(tcase, test_many_make_room_for_one);
         tcase_add_test(tcase, test_forget);
         tcase_add_test(tcase, test_random);
         suite_add_tcase(suite, tcase);
