@@ -273,13 +273,40 @@ static uint64_t kept_amount(const struct weights_kept *kept, enum quota_kind kin
         return kind == QUOTA_BYTES ? kept->n_bytes : kept->n;
 }
 
-static uint64_t drop_first(const struct weights_kept *kept, enum quota_kind kind)
-{
-        struct weights *weights = TAILQ_FIRST(&kept->list);
-        const uint64_t amount = kind == QUOTA_BYTES ? weights->size_bytes : 1;
+/* What is to go for a charge. */
+struct choice {
+        enum quota_kind kind;
+        uint64_t amount; /* of that kind */
+        size_t n;
+        uint64_t bytes_left; /* of what can be discharged at once: room that comes later is none */
+};
 
-        kept_drop(weights);
-        return amount;
+static void choose(struct choice *choice, struct weights *weights)
+{
+        if (weights->is_to_go || weights->size_bytes > choice->bytes_left)
+                return;
+        weights->is_to_go = true;
+        choice->amount += choice->kind == QUOTA_BYTES ? weights->size_bytes : 1;
+        choice->n++;
+        choice->bytes_left -= weights->size_bytes;
+}
+
+/* Whether there is enough of them. Nothing has gone yet. */
+static bool choose_all(struct choice *choice, const struct weights_set *set, const struct weights_user *user,
+                       uint64_t of_uid, uint64_t of_all)
+{
+        struct weights *weights;
+
+        if (user)
+                TAILQ_FOREACH(weights, &user->kept.list, user_link)
+                        if (choice->amount < of_uid)
+                                choose(choice, weights);
+        if (choice->amount < of_uid)
+                return false;
+        TAILQ_FOREACH(weights, &set->kept.list, set_link)
+                if (choice->amount < of_all)
+                        choose(choice, weights);
+        return choice->amount >= of_all;
 }
 
 /* A quota_room_fn. */
@@ -287,18 +314,24 @@ static void make_room(void *userdata, uid_t uid, enum quota_kind kind, uint64_t 
 {
         struct weights_set *set = userdata;
         const struct weights_user *user = user_find(set, uid);
-        uint64_t dropped = 0;
+        struct choice choice = {.kind = kind, .bytes_left = leaving_bytes_left(set)};
+        struct weights *weights, *next;
+        bool is_enough;
 
         if (kind != QUOTA_BYTES && kind != QUOTA_WEIGHTS)
                 return;
         if (of_uid > (user ? kept_amount(&user->kept, kind) : 0) || of_all > kept_amount(&set->kept, kind))
                 return;
-        if (kind == QUOTA_BYTES && MAX(of_uid, of_all) > leaving_bytes_left(set))
-                return; /* it would come too late for this charge */
-        while (dropped < of_uid)
-                dropped += drop_first(&user->kept, kind);
-        while (dropped < of_all)
-                dropped += drop_first(&set->kept, kind);
+        is_enough = choose_all(&choice, set, user, of_uid, of_all);
+        for (weights = TAILQ_FIRST(&set->kept.list); choice.n > 0; weights = next) {
+                next = TAILQ_NEXT(weights, set_link);
+                if (!weights->is_to_go)
+                        continue;
+                weights->is_to_go = false;
+                choice.n--;
+                if (is_enough)
+                        kept_drop(weights);
+        }
 }
 
 void weights_set_init(struct weights_set *set, uv_loop_t *loop, struct quota *quota, struct stats *stats,

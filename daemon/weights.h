@@ -19,7 +19,7 @@
  *   (resident::is_packed) charges for that when it makes it, and gives it up in `forget_fn`.
  * - Kept copies stay charged, at most `kept_bytes_max` for each user, and are the first to go when a charge of any kind
  *   for bytes or weights would be refused (quota::room_fn): the user's own over the user's limit, anybody's over the
- *   limit of all together, in either case those that were let go of first.
+ *   limit of all together, in either case those that were let go of first, unless their room would come too late.
  * - A charge ends when its pages are free, as with arenas. But room must be there at once, so copies on their way out
  *   are discharged early as long as they are no more than WEIGHTS_LEAVING_BYTES_MAX together, or `kept_bytes_max` if that
  *   is more: by so much may memory exceed what is charged, for the time that the pool needs.
@@ -99,6 +99,7 @@ struct weights {
         bool is_leaving;                          /* counted in weights_set::leaving_bytes */
         TAILQ_ENTRY(weights) user_link;           /* weights_user::kept */
         TAILQ_ENTRY(weights) set_link; /* weights_set::kept; on the way out ::leaving, ::unmapped */
+        bool is_to_go;                 /* marked while room is made */
 };
 
 /* Makes room in `quota` from now on. */

@@ -330,6 +330,41 @@ START_TEST(test_room_is_bounded_by_what_leaves)
 }
 END_TEST
 
+/* A copy too large to be discharged at once would be lost for nothing: a later one goes, or none. */
+START_TEST(test_room_that_would_come_too_late)
+{
+        const uint64_t pages = WEIGHTS_LEAVING_BYTES_MAX / PAGE / 2;
+        struct loaded leaving;
+        struct weights_load *load = NULL;
+
+        scene.set.kept_bytes_max = WEIGHTS_LEAVING_BYTES_MAX;
+        keep(UID, pages, 1);
+        keep(UID, 1, 2);
+        leaving = scene_load_number(&scene, UID, pages + 1, 3);
+        scene_block(&scene);
+        scene.set.kept_bytes_max = 0;
+        (void)weights_unref(leaving.weights);
+        scene.set.kept_bytes_max = WEIGHTS_LEAVING_BYTES_MAX;
+        scene_expect_charged(&scene, pages + 1);
+        limit_bytes(pages + 1, 3 * pages);
+        ck_assert_int_eq(weights_load_new(&scene.set, UID, 1, PAGE, NULL, &load), 0);
+        ck_assert_uint_eq(scene.set.kept.n, 1);
+        expect_refused(UID, 1, QUOTA_E_UID);
+        limit_bytes(3 * pages, pages + 1);
+        expect_refused(OTHER, 1, QUOTA_E_TOTAL);
+        scene.quota.limits.total[QUOTA_WEIGHTS] = scene.quota.used[QUOTA_WEIGHTS];
+        limit_bytes(3 * pages, 3 * pages);
+        expect_refused(OTHER, 1, WEIGHTS_E_COUNT + QUOTA_E_TOTAL);
+        ck_assert_uint_eq(scene.set.kept.n, 1);
+        scene_unblock(&scene);
+        scene_settle(&scene);
+        (void)weights_load_free(load);
+        limit_bytes(pages, 3 * pages);
+        (void)weights_unref(scene_load_number(&scene, UID, 1, 4).weights); /* now it helps */
+        ck_assert_uint_eq(scene.set.kept.n, 1);
+}
+END_TEST
+
 /* ---- many ---- */
 
 enum { MANY = 1000 };
@@ -542,6 +577,7 @@ int main(void)
         tcase_add_test(tcase, test_room_by_number);
         tcase_add_test(tcase, test_room_for_an_arena);
         tcase_add_test(tcase, test_room_is_bounded_by_what_leaves);
+        tcase_add_test(tcase, test_room_that_would_come_too_late);
         tcase_add_test(tcase, test_many_are_unmapped_on_the_pool);
         tcase_add_test(tcase, test_many_holders_end_in_pieces);
         tcase_add_test(tcase, test_many_make_room_for_one);
