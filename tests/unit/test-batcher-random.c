@@ -136,6 +136,8 @@ static void check_full(void)
         for (size_t i = 0; i < batch.n_slices; i++) {
                 const struct job *job = batch.slices[i].job;
 
+                if (job->deadline_ns != 0) /* the batch had to end before it */
+                        return;
                 if (batch.slices[i].charge_ns == 0 || (job != next && job->next_row < job->product.m))
                         return;
                 if (job == next)
