@@ -3,8 +3,8 @@
  * cli-info.c - npumm-client ping and npumm-client status.
  *
  * Role:   one question to the daemon, its answer on stdout.
- * In:     the daemon's status: one JSON object, flat but for the list of clients. A key that this version does not know
- *         is no error.
+ * In:     the daemon's status: one JSON object, flat but for the lists of users and of clients. A key that this version
+ *         does not know is no error.
  * Out:    one line, a table for people, or the object as it came.
  * Thread: one.
  */
@@ -169,6 +169,24 @@ static uint64_t number_of(const json_t *object, const char *key)
 }
 
 /* One line each; what is no object in that list is none of this version's. */
+static void print_users(const json_t *users)
+{
+        const json_t *user;
+        size_t i;
+
+        json_array_foreach(users, i, user)
+        {
+                char busy[VALUE_MAX];
+
+                if (!json_is_object(user))
+                        continue;
+                format_duration((double)number_of(user, "device_us"), busy);
+                cli_say("user %" PRIu64 ": device busy %s, %" PRIu64 " jobs wait", number_of(user, "uid"),
+                        busy, number_of(user, "jobs_waiting"));
+        }
+}
+
+/* The same. */
 static void print_clients(const json_t *clients)
 {
         const json_t *client;
@@ -189,9 +207,9 @@ static void print_clients(const json_t *clients)
         }
 }
 
-static bool is_clients(const char *key, const json_t *value)
+static bool is_list(const char *key, const json_t *value)
 {
-        return strcmp(key, "clients") == 0 && json_is_array(value);
+        return (strcmp(key, "users") == 0 || strcmp(key, "clients") == 0) && json_is_array(value);
 }
 
 static void print_table(json_t *status)
@@ -213,9 +231,10 @@ static void print_table(json_t *status)
 
                 if (row < ARRAY_SIZE(rows))
                         print_row((int)width, rows[row].label, rows[row].unit, value);
-                else if (!is_clients(key, value))
+                else if (!is_list(key, value))
                         print_row((int)width, key, UNIT_PLAIN, value);
         }
+        print_users(json_object_get(status, "users"));
         print_clients(json_object_get(status, "clients"));
 }
 

@@ -197,12 +197,36 @@ static void on_exhausted(void *userdata)
 
 static const struct listener_ops listener_ops = {.accepted = on_accepted, .exhausted = on_exhausted};
 
+/* NULL when memory is short. */
+static struct stats_user *users_report(const struct scheduler *scheduler, size_t *ret_n)
+{
+        const struct scheduler_user *user;
+        struct stats_user *users;
+        size_t n = 0;
+
+        TAILQ_FOREACH(user, &scheduler->users, link)
+                n++;
+        users = calloc(MAX(n, (size_t)1), sizeof *users);
+        if (!users)
+                return NULL;
+        *ret_n = n;
+        n = 0;
+        TAILQ_FOREACH(user, &scheduler->users, link)
+                users[n++] = (struct stats_user){
+                        .uid = user->uid,
+                        .device_ns = user->device_ns,
+                        .jobs_waiting = user->lanes[LANE_FRONT].n_jobs + user->lanes[LANE_BULK].n_jobs,
+                };
+        return users;
+}
+
 static char *status_make(const struct daemon *daemon)
 {
         const struct pipeline *pipeline = &daemon->pipeline;
         const struct device *device = daemon->device;
         const size_t n_max = daemon->clients.n_clients;
         _cleanup_(freep) struct stats_client *clients = calloc(MAX(n_max, (size_t)1), sizeof *clients);
+        _cleanup_(freep) struct stats_user *users = NULL;
         struct stats_now now = {
                 .backend = device->ops->name,
                 .device_state = "ok",
@@ -226,7 +250,9 @@ static char *status_make(const struct daemon *daemon)
                 .clients = clients,
         };
 
-        if (!clients)
+        users = users_report(&pipeline->scheduler, &now.n_users);
+        now.users = users;
+        if (!clients || !users)
                 return NULL;
         now.n_clients = dispatch_report(&daemon->clients, clients, n_max);
         for (size_t i = 0; i < CLASS_MAX; i++)

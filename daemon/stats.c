@@ -55,6 +55,25 @@ static json_t *clients_json(const struct stats_now *now)
         return array;
 }
 
+/* The same. */
+static json_t *users_json(const struct stats_now *now)
+{
+        json_t *array = json_array();
+
+        for (size_t i = 0; i < now->n_users; i++) {
+                const struct stats_user *user = &now->users[i];
+                json_t *object = json_pack("{s:I, s:I, s:I}", "uid", (json_int_t)user->uid, "device_us",
+                                           (json_int_t)(user->device_ns / 1000), "jobs_waiting",
+                                           (json_int_t)user->jobs_waiting);
+
+                if (json_array_append_new(array, object) != 0) {
+                        json_decref(array);
+                        return NULL;
+                }
+        }
+        return array;
+}
+
 /* False when memory is short; the same below. */
 static bool numbers_add(json_t *object, const struct stats *stats, const struct stats_now *now)
 {
@@ -134,6 +153,7 @@ char *stats_json(const struct stats *stats, const struct stats_now *now)
                                    "policy", now->policy, "stacking", now->stacking ? "on" : "off");
         char *text = NULL;
         bool ok = object && numbers_add(object, stats, now) && counts_add(object, stats, now) &&
+                  json_object_set_new(object, "users", users_json(now)) == 0 &&
                   json_object_set_new(object, "clients", clients_json(now)) == 0;
 
         if (ok)

@@ -46,6 +46,13 @@ struct stats_client {
         uint64_t jobs;      /* that it waits for */
 };
 
+/* One user whom the scheduler knows: with a connection, or a job that outlives it. */
+struct stats_user {
+        unsigned uid;
+        uint64_t device_ns; /* since then; of all connections, those that have gone included */
+        uint64_t jobs_waiting;
+};
+
 /* What is now, as against what was counted; filled in by the daemon. */
 struct stats_now {
         const char *backend, *device_state, *device;
@@ -57,6 +64,8 @@ struct stats_now {
         uint64_t class_depths[CLASS_MAX];
         const struct stats_client *clients; /* borrowed */
         size_t n_clients;
+        const struct stats_user *users; /* borrowed */
+        size_t n_users;
         uint64_t queue_depth, connections, arenas, arena_bytes, jobs_inside;
         uint64_t weights, weights_bytes, weights_kept;
 };

@@ -138,6 +138,7 @@ class Cli(unittest.TestCase):
         run = self.run_client("status")
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         self.assertRegex(run.stdout, r"(?m)^backend +cpu$")
+        self.assertRegex(run.stdout, rf"(?m)^user {os.getuid()}: device busy .*, 0 jobs wait$")
 
     def test_versions_and_help(self):
         for arguments in (["--version"], ["--help"], ["matmul", "--help"], ["ping", "--help"], ["status", "--help"],

@@ -91,6 +91,41 @@ class Counting(unittest.TestCase):
             (me,) = now["clients"]
             self.assertEqual((me["uid"], me["pid"], me["name"]), (os.getuid(), os.getpid(), "test"))
             self.assertAlmostEqual(me["device_us"], now["device_busy_us"], delta=2)
+            (user,) = now["users"]
+            self.assertEqual((user["uid"], user["jobs_waiting"]), (os.getuid(), 0))
+            self.assertAlmostEqual(user["device_us"], now["device_busy_us"], delta=2)
+
+    def test_time_counts_for_the_user_while_it_has_a_connection(self):
+        with harness.Daemon() as daemon:
+            with daemon.client() as other:
+                with daemon.client() as client:
+                    weighted = Weighted(client, 512, 512)
+                    weighted.expect_exact(weighted.submit(100))
+                (user,) = counters(other)["users"]
+                self.assertGreater(user["device_us"], 0)
+                harness.eventually(lambda: counters(other)["connections"] == 1)
+                self.assertEqual(counters(other)["users"], [user])
+                (me,) = counters(other)["clients"]
+                self.assertEqual(me["device_us"], 0)
+
+            def begun_anew():
+                with daemon.client() as client:
+                    return [user["device_us"] for user in counters(client)["users"]] == [0]
+            harness.eventually(begun_anew)
+
+    def test_jobs_that_wait_are_their_users(self):
+        with harness.Daemon({"batch-bound-us": 1000000}) as daemon, daemon.client() as client:
+            weighted = Weighted(client, 64, 48)
+            busy = scenes.ArenaJob(client, harness.scaled(4096, by=16), 512, 2048, oracle=False)
+            busy.submit()
+            client.ping()
+            jobs = [weighted.submit(1, job_class=job_class) for job_class in (wire.NORMAL, wire.BULK)]
+            now = counters(client)
+            (user,) = now["users"]
+            self.assertEqual(user["jobs_waiting"], now["queue_depth"])
+            self.assertGreaterEqual(user["jobs_waiting"], 2)
+            for job in jobs:
+                weighted.expect_exact(job)
 
     def test_sixteen_rows_are_one_product(self):
         """On the CPU, which gains by stacking alone."""

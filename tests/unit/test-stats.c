@@ -121,6 +121,11 @@ static const struct stats_client clients[] = {
         {.uid = 0, .pid = 2147483647, .name = "", .device_ns = 0, .jobs = 0},
 };
 
+static const struct stats_user users[] = {
+        {.uid = 1000, .device_ns = 9999, .jobs_waiting = 2},
+        {.uid = 0, .device_ns = 0, .jobs_waiting = 0},
+};
+
 static const struct stats_now now = {
         .backend = "cpu",
         .device_state = "ok",
@@ -134,6 +139,8 @@ static const struct stats_now now = {
         .class_depths = {[CLASS_NORMAL] = 41, [CLASS_INTERACTIVE] = 42, [CLASS_BULK] = 43},
         .clients = clients,
         .n_clients = ARRAY_SIZE(clients),
+        .users = users,
+        .n_users = ARRAY_SIZE(users),
         .buffer_syncs = 81,
         .matrix_copies = 82,
         .queue_depth = 83,
@@ -236,7 +243,7 @@ START_TEST(test_json_before_the_first_submission)
 }
 END_TEST
 
-/* Numbers and strings, and one array of objects that are flat. */
+/* Numbers and strings, and two arrays of objects that are flat. */
 START_TEST(test_json_is_nearly_flat)
 {
         json_t *object = status(&stats);
@@ -244,8 +251,10 @@ START_TEST(test_json_is_nearly_flat)
         json_t *value;
 
         ck_assert_uint_gt(json_object_size(object), 0);
-        json_object_foreach(object, key, value) ck_assert_msg(
-                json_is_number(value) || json_is_string(value) || strcmp(key, "clients") == 0, "%s", key);
+        json_object_foreach(object, key, value)
+                ck_assert_msg(json_is_number(value) || json_is_string(value) || strcmp(key, "clients") == 0 ||
+                                      strcmp(key, "users") == 0,
+                              "%s", key);
         json_decref(object);
 }
 END_TEST
@@ -268,6 +277,27 @@ START_TEST(test_json_clients)
                                  (json_int_t)(clients[i].device_ns / 1000));
                 ck_assert_int_eq(json_integer_value(json_object_get(client, "jobs")),
                                  (json_int_t)clients[i].jobs);
+        }
+        json_decref(object);
+}
+END_TEST
+
+START_TEST(test_json_users)
+{
+        json_t *object = status(&stats);
+        const json_t *array = json_object_get(object, "users");
+
+        ck_assert(json_is_array(array));
+        ck_assert_uint_eq(json_array_size(array), ARRAY_SIZE(users));
+        for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
+                const json_t *user = json_array_get(array, i);
+
+                ck_assert_uint_eq(json_object_size(user), 3);
+                ck_assert_int_eq(json_integer_value(json_object_get(user, "uid")), users[i].uid);
+                ck_assert_int_eq(json_integer_value(json_object_get(user, "device_us")),
+                                 (json_int_t)(users[i].device_ns / 1000));
+                ck_assert_int_eq(json_integer_value(json_object_get(user, "jobs_waiting")),
+                                 (json_int_t)users[i].jobs_waiting);
         }
         json_decref(object);
 }
@@ -323,6 +353,7 @@ int main(void)
         tcase_add_test(tcase, test_json_before_the_first_submission);
         tcase_add_test(tcase, test_json_is_nearly_flat);
         tcase_add_test(tcase, test_json_clients);
+        tcase_add_test(tcase, test_json_users);
         tcase_add_test(tcase, test_keys_are_documented);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);
