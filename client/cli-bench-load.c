@@ -10,6 +10,7 @@
 #include "cli-bench-judge.h"
 
 #define SAMPLE_PERIOD 100u /* BENCH_VERIFY_SAMPLE: products of a client, from one to the next */
+#define SPOILT        0x55 /* each byte of a row of C that nobody has written: not what a product begins with */
 
 /* ---- ends ---- */
 
@@ -99,7 +100,7 @@ void load_add_slot(struct load *load)
                 free(slot);
                 return;
         }
-        slot->c = slot->a + a_bytes;
+        slot->c = (uint8_t *)slot->a + a_bytes;
         /* Every job's A is its own: else nobody could tell when jobs get each other's products. */
         bench_random_fill(&random, slot->a, a_bytes);
         load->n_slots++;
@@ -121,26 +122,44 @@ static void product_judge(struct load *load, const struct bench_exhibit *exhibit
                            shape->m, shape->k, shape->n, flaw.found, exhibit->row, flaw.col, flaw.right);
 }
 
-/* Its memory is the next job's: a row is put aside, to be judged when no job is delayed by that. */
-static void product_verify(struct load *load, const struct slot *slot)
+/* Whether its product is to be looked at. */
+static bool is_sampled(const struct load *load, const struct slot *slot)
+{
+        const size_t number = (size_t)(slot->shape - load->plan->shapes.all);
+
+        switch (load->plan->verify) {
+        case BENCH_VERIFY_ALL:
+                return true;
+        case BENCH_VERIFY_SAMPLE:
+                return !load->is_seen[number] || slot->n_before % SAMPLE_PERIOD == 0;
+        default:
+                return false;
+        }
+}
+
+/* The row of its product that is looked at: each in turn. */
+static struct bench_exhibit exhibit_of(const struct load *load, const struct slot *slot)
 {
         const struct bench_shape *shape = slot->shape;
-        const size_t number = (size_t)(shape - load->plan->shapes.all);
-        const size_t c_elem_bytes = bench_elem_bytes(load->plan->output);
         const uint64_t row = slot->n_before % shape->m;
-        const struct bench_exhibit exhibit = {
+
+        return (struct bench_exhibit){
                 .shape = shape,
                 .row = row,
                 .a = slot->a + row * shape->k,
-                .c = (const uint8_t *)slot->c + row * shape->n * c_elem_bytes,
+                .c = slot->c + row * shape->n * bench_elem_bytes(load->plan->output),
         };
+}
 
-        if (load->plan->verify == BENCH_VERIFY_NONE ||
-            (load->plan->verify == BENCH_VERIFY_SAMPLE && load->is_seen[number] &&
-             slot->n_before % SAMPLE_PERIOD != 0))
+/* Its memory is the next job's: a row is put aside, to be judged when no job is delayed by that. */
+static void product_verify(struct load *load, const struct slot *slot)
+{
+        const struct bench_exhibit exhibit = exhibit_of(load, slot);
+
+        if (!is_sampled(load, slot))
                 return;
-        load->is_seen[number] = true;
-        if (!bench_evidence_push(&load->evidence, &exhibit, c_elem_bytes))
+        load->is_seen[slot->shape - load->plan->shapes.all] = true;
+        if (!bench_evidence_push(&load->evidence, &exhibit, bench_elem_bytes(load->plan->output)))
                 product_judge(load, &exhibit);
 }
 
@@ -223,6 +242,18 @@ static void job_describe(const struct load *load, const struct slot *slot, bool 
         };
 }
 
+void load_fill_slot(struct load *load, struct slot *slot, uint64_t due_ns)
+{
+        const size_t c_elem_bytes = bench_elem_bytes(load->plan->output);
+
+        slot->shape = bench_turn_next(&load->turn, &load->plan->shapes);
+        slot->due_ns = due_ns;
+        slot->n_before = load->n_sent;
+        if (is_sampled(load, slot))
+                memset(slot->c + slot->n_before % slot->shape->m * slot->shape->n * c_elem_bytes, SPOILT,
+                       slot->shape->n * c_elem_bytes);
+}
+
 void load_refuse(struct load *load, uint64_t due_ns)
 {
         (void)bench_turn_next(&load->turn, &load->plan->shapes);
@@ -251,9 +282,7 @@ void load_send(struct load *load, uint64_t due_ns, bool more)
         }
         slot = SLIST_FIRST(&load->idle);
         SLIST_REMOVE_HEAD(&load->idle, link);
-        slot->shape = bench_turn_next(&load->turn, &load->plan->shapes);
-        slot->due_ns = due_ns;
-        slot->n_before = load->n_sent;
+        load_fill_slot(load, slot, due_ns);
         job_describe(load, slot, more, &matmul);
         r = npumm_submit(load->client, &matmul, NULL, job_done, slot, NULL);
         if (r == 0) {

@@ -28,7 +28,7 @@ struct slot {
         uint64_t due_ns;
         uint64_t n_before; /* jobs that were sent before it */
         int8_t *a;         /* owned; as large as that of any shape, with C behind it */
-        void *c;           /* the same */
+        uint8_t *c;        /* the same */
 };
 
 struct load {
@@ -71,6 +71,12 @@ void *load_take_memory(struct load *load, uint64_t n_bytes);
 
 /* Room for one more job, with an A of its own; fewer may be made. */
 void load_add_slot(struct load *load);
+
+/*
+ * Makes it the next job. Where its product will be looked at, that row of C is spoilt before: the product of this job
+ * may be the same as that of the one before it in this place, and must not be found where nobody has written it.
+ */
+void load_fill_slot(struct load *load, struct slot *slot, uint64_t due_ns);
 
 /*
  * Sends the next job, which is or was due at `due_ns`. A refusal is counted, and is no failure where jobs come by

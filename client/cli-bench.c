@@ -16,6 +16,7 @@
 
 #define CLIENTS_MAX 1024u
 #define DEPTH_MAX   65536u
+#define SEED_MAX    INT64_MAX     /* a JSON integer of the report has a sign */
 #define SHAPE       "500,512,512" /* a product of speech recognition: 10 s of sound by a layer of a small model */
 
 struct bench_options {
@@ -198,8 +199,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         case KEY_VERIFY:
                 return parse_verify(arg, state, plan);
         case KEY_SEED:
-                /* A JSON integer of the report has a sign. */
-                return cli_parse_number("seed", arg, state, 0, INT64_MAX, &plan->seed);
+                return cli_parse_number("seed", arg, state, 0, SEED_MAX, &plan->seed);
         case KEY_JSON:
                 input->as_json = true;
                 return 0;

@@ -63,6 +63,39 @@ START_TEST(test_no_two_rows_are_alike)
 }
 END_TEST
 
+/* A product that is not written is not taken for right because the one before it in this place was the same. */
+START_TEST(test_looked_at_is_spoilt_before)
+{
+        static const enum bench_verify verifies[] = {BENCH_VERIFY_ALL, BENCH_VERIFY_SAMPLE,
+                                                     BENCH_VERIFY_NONE};
+        const struct bench_client_options options = {.plan = &plan};
+        const size_t row_bytes = N * sizeof(int32_t);
+        bool is_seen = true;
+
+        for (size_t i = 0; i < ARRAY_SIZE(verifies); i++) {
+                struct load load;
+                struct slot *slot;
+
+                plan.verify = verifies[i];
+                slots_make(&load, &options);
+                load.is_seen = &is_seen;
+                slot = SLIST_FIRST(&load.idle);
+                for (load.n_sent = 0; load.n_sent < 2 * M; load.n_sent++) {
+                        const bool is_sampled = plan.verify == BENCH_VERIFY_ALL ||
+                                                (plan.verify == BENCH_VERIFY_SAMPLE && load.n_sent == 0);
+
+                        memset(slot->c, 0, M * row_bytes);
+                        load_fill_slot(&load, slot, 7);
+                        for (size_t at = 0; at < M * row_bytes; at++)
+                                ck_assert_int_eq(slot->c[at] != 0,
+                                                 is_sampled && at / row_bytes == load.n_sent % M);
+                }
+                slots_free(&load);
+        }
+        plan.verify = BENCH_VERIFY_SAMPLE;
+}
+END_TEST
+
 /* What is put aside is looked at later, all of it. */
 START_TEST(test_wrong_product_is_found)
 {
@@ -98,6 +131,7 @@ int main(void)
         TCase *tcase = tcase_create("load");
 
         tcase_add_test(tcase, test_no_two_rows_are_alike);
+        tcase_add_test(tcase, test_looked_at_is_spoilt_before);
         tcase_add_test(tcase, test_wrong_product_is_found);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);
