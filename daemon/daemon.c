@@ -17,6 +17,7 @@
 #include "daemon/dispatch.h"
 #include "daemon/listener.h"
 #include "daemon/loop-meter.h"
+#include "daemon/reporter.h"
 #include "daemon/timer.h"
 #include "daemon/turn.h"
 #include "daemon/version.h"
@@ -31,13 +32,6 @@ enum daemon_state {
         DAEMON_CLOSING,  /* device and handles close */
 };
 
-/* What STATUS answers, as it was when first asked for in a turn of the loop. */
-struct report {
-        unsigned refs; /* by the daemon, and by answers on their way */
-        uint64_t turn;
-        char *json; /* owned */
-};
-
 struct daemon {
         struct config config; /* owned */
         uv_loop_t loop;
@@ -45,7 +39,7 @@ struct daemon {
         uint64_t start_ns;
         struct stats stats;
         struct loop_meter meter;
-        struct report *report; /* ref: the latest; NULL: none yet */
+        struct reporter reporter;
         struct quota quota;
         struct arena_set arenas;
         struct timer timer;
@@ -197,119 +191,11 @@ static void on_exhausted(void *userdata)
 
 static const struct listener_ops listener_ops = {.accepted = on_accepted, .exhausted = on_exhausted};
 
-/* NULL when memory is short. */
-static struct stats_user *users_report(const struct scheduler *scheduler, size_t *ret_n)
-{
-        const struct scheduler_user *user;
-        struct stats_user *users;
-        size_t n = 0;
-
-        TAILQ_FOREACH(user, &scheduler->users, link)
-                n++;
-        users = calloc(MAX(n, (size_t)1), sizeof *users);
-        if (!users)
-                return NULL;
-        *ret_n = n;
-        n = 0;
-        TAILQ_FOREACH(user, &scheduler->users, link)
-                users[n++] = (struct stats_user){
-                        .uid = user->uid,
-                        .device_ns = user->device_ns,
-                        .jobs_waiting = user->lanes[LANE_FRONT].n_jobs + user->lanes[LANE_BULK].n_jobs,
-                };
-        return users;
-}
-
-static char *status_make(const struct daemon *daemon)
-{
-        const struct pipeline *pipeline = &daemon->pipeline;
-        const struct device *device = daemon->device;
-        const size_t n_max = daemon->clients.n_clients;
-        _cleanup_(freep) struct stats_client *clients = calloc(MAX(n_max, (size_t)1), sizeof *clients);
-        _cleanup_(freep) struct stats_user *users = NULL;
-        struct stats_now now = {
-                .backend = device->ops->name,
-                .device_state = "ok",
-                .device = device->description,
-                .policy = policy_names[pipeline->policy.kind],
-                .stacking = pipeline->batcher.stacks,
-                .uptime_s = (double)(uv_hrtime() - daemon->start_ns) * 1e-9,
-                .buffer_syncs = device->counters.buffer_syncs,
-                .matrix_copies = device->counters.matrix_copies,
-                .weights_packs = device->counters.weights_packs,
-                .model_overruns = device->counters.overruns,
-                .predicted_fixed_ns = (uint64_t)pipeline->cost.fixed_ns,
-                .queue_depth = pipeline->scheduler.depth,
-                .connections = daemon->clients.n_clients,
-                .arenas = daemon->arenas.n_arenas,
-                .arena_bytes = daemon->quota.used[QUOTA_BYTES] - daemon->weights.charged_bytes,
-                .weights = daemon->weights.n_weights,
-                .weights_bytes = daemon->weights.charged_bytes,
-                .weights_kept = daemon->weights.kept.n,
-                .jobs_inside = pipeline->jobs_inside,
-                .clients = clients,
-        };
-
-        users = users_report(&pipeline->scheduler, &now.n_users);
-        now.users = users;
-        if (!clients || !users)
-                return NULL;
-        now.n_clients = dispatch_report(&daemon->clients, clients, n_max);
-        for (size_t i = 0; i < CLASS_MAX; i++)
-                now.class_depths[i] = pipeline->scheduler.class_depth[i];
-        return stats_json(&daemon->stats, &now);
-}
-
-/* NULL when memory is short. */
-static struct report *report_new(const struct daemon *daemon)
-{
-        struct report *report = calloc(1, sizeof *report);
-
-        if (!report)
-                return NULL;
-        report->json = status_make(daemon);
-        if (!report->json) {
-                free(report);
-                return NULL;
-        }
-        report->refs = 1;
-        report->turn = daemon->meter.n_turns;
-        return report;
-}
-
-/* A release_fn of payloads; NULL is allowed. */
-static void report_unref(void *userdata)
-{
-        struct report *report = userdata;
-
-        if (!report || --report->refs > 0)
-                return;
-        free(report->json);
-        free(report);
-}
-
-/*
- * Made once a turn and shared by all answers of that turn: clients may ask a hundred times in one read and leave the
- * answers unread, and must neither hold the loop with it nor fill the memory.
- */
 static bool status_json(void *userdata, struct connection_payload *ret_payload)
 {
         struct daemon *daemon = userdata;
 
-        if (!daemon->report || daemon->report->turn != daemon->meter.n_turns) {
-                report_unref(daemon->report);
-                daemon->report = report_new(daemon);
-                if (!daemon->report)
-                        return false;
-        }
-        daemon->report->refs++;
-        *ret_payload = (struct connection_payload){
-                .bytes = (const uint8_t *)daemon->report->json,
-                .n_bytes = strlen(daemon->report->json),
-                .release_fn = report_unref,
-                .owner = daemon->report,
-        };
-        return true;
+        return reporter_answer(&daemon->reporter, ret_payload);
 }
 
 /* The settings that may change while the daemon runs, by the rules of the configuration. */
@@ -460,6 +346,15 @@ static void stages_init(struct daemon *daemon)
         daemon->weights.forget_fn = forget;
         daemon->weights.forget_userdata = daemon;
         pipeline_start(daemon);
+        daemon->reporter = (struct reporter){
+                .pipeline = &daemon->pipeline,
+                .clients = &daemon->clients,
+                .arenas = &daemon->arenas,
+                .weights = &daemon->weights,
+                .quota = &daemon->quota,
+                .meter = &daemon->meter,
+                .start_ns = daemon->start_ns,
+        };
         daemon->sessions = (struct session_context){
                 .arenas = &daemon->arenas,
                 .weights = &daemon->weights,
@@ -583,7 +478,7 @@ struct daemon *daemon_free(struct daemon *daemon)
         r = uv_loop_close(&daemon->loop);
         assert(r == 0); /* every handle has been closed by its owner */
         config_deinit(&daemon->config);
-        report_unref(daemon->report);
+        reporter_deinit(&daemon->reporter);
         free(daemon);
         return NULL;
 }
