@@ -258,23 +258,18 @@ START_TEST(test_classes_of_one_user)
 END_TEST
 
 /* A user that is ahead of the others comes first with its interactive jobs, but only up to the slack. */
+static const struct {
+        double lead_ns;
+        bool comes_first;
+} leads[] = {{0, true}, {999, true}, {1000, true}, {1001, false}, {5000, false}};
+
 START_TEST(test_interactive_within_slack)
 {
-        static const struct {
-                uint64_t lead_ns;
-                bool comes_first;
-        } cases[] = {{0, true}, {999, true}, {1000, true}, {1001, false}, {5000, false}};
-
-        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                desk_open();
-                (void)push(0, CLASS_NORMAL, 10); /* it has had nothing */
-                user_of(2)->lanes[LANE_FRONT].served_ns = (double)cases[i].lead_ns;
-                (void)push(2, CLASS_INTERACTIVE, 10);
-                ck_assert_uint_eq(serve(), cases[i].comes_first ? 2 : 0);
-                drop_all();
-                desk_close();
-        }
-        desk_open();
+        (void)push(0, CLASS_NORMAL, 10); /* it has had nothing */
+        user_of(2)->lanes[LANE_FRONT].served_ns = leads[_i].lead_ns;
+        (void)push(2, CLASS_INTERACTIVE, 10);
+        ck_assert_uint_eq(serve(), leads[_i].comes_first ? 2 : 0);
+        drop_all();
 }
 END_TEST
 
@@ -541,7 +536,7 @@ static TCase *class_tests(void)
 
         tcase_add_checked_fixture(tcase, desk_open, desk_close);
         tcase_add_test(tcase, test_classes_of_one_user);
-        tcase_add_test(tcase, test_interactive_within_slack);
+        tcase_add_loop_test(tcase, test_interactive_within_slack, 0, ARRAY_SIZE(leads));
         tcase_add_test(tcase, test_flood_of_interactive);
         tcase_add_test(tcase, test_two_floods);
         tcase_add_test(tcase, test_bulk_is_last);
