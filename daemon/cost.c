@@ -9,8 +9,9 @@
  *
  * A part moves by an eighth of its blame: fast enough to follow a change of clock or power within ten submissions, slow
  * enough that one preempted run matters little. The first few observations of a part count for more, as the seed knows
- * nothing of the class. No single submission counts as more than twice or less than half of what was expected:
- * everybody's slices are cut by this model.
+ * nothing of the class. No single submission counts as more than twice or less than half of what was expected, and no
+ * part of it moves by more than that either, for the difference may be many times a small part: everybody's slices are
+ * cut by this model.
  */
 #include "daemon/cost.h"
 
@@ -52,17 +53,17 @@ double cost_predict_ns(const struct cost_model *cost, const struct cost_work *wo
 }
 
 /*
- * How far a part moves that bears `weight` (0..1) of the blame: by all of it at first, by 1 / LEARN_LEAST once it has
- * been corrected that often. A part too small to be told from chance stays.
+ * How far a part of `part_ns` moves that bears `weight` (0..1) of the blame: by all of it at first, by 1 / LEARN_LEAST
+ * once it has been corrected that often. A part too small to be told from chance stays.
  */
-static double move(double *observed, double weight, double error_ns)
+static double move(double *observed, double part_ns, double weight, double error_ns)
 {
         const double moved_ns = error_ns * weight / MIN(1 + *observed, LEARN_LEAST);
 
         if (weight < WEIGHT_LEAST)
                 return 0;
         *observed = MIN(*observed + weight, LEARN_LEAST);
-        return moved_ns;
+        return MAX(part_ns / STEP_MOST - part_ns, MIN(moved_ns, part_ns * STEP_MOST - part_ns));
 }
 
 void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_t took_ns)
@@ -85,9 +86,10 @@ void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_
                 const double weight = shares_ns[i] * shares_ns[i] / squares;
 
                 if (work->macs[i] > 0)
-                        slope->ns_per_mac += move(&slope->observed, weight, error_ns) / work->macs[i];
+                        slope->ns_per_mac +=
+                                move(&slope->observed, shares_ns[i], weight, error_ns) / work->macs[i];
                 slope->ns_per_mac = MAX(slope->ns_per_mac, SLOPE_MIN_NS);
         }
-        cost->fixed_ns += move(&cost->observed, fixed_weight, error_ns);
+        cost->fixed_ns += move(&cost->observed, cost->fixed_ns, fixed_weight, error_ns);
         cost->fixed_ns = MAX(FIXED_MIN_NS, MIN(cost->fixed_ns, cost->fixed_most_ns));
 }

@@ -302,6 +302,28 @@ START_TEST(test_one_surprise)
 }
 END_TEST
 
+/* Of a mixed one no part moves by more than that either, though its blame may be many times what it is. */
+START_TEST(test_one_surprise_of_many_classes)
+{
+        struct cost_work work = {{0}};
+        struct cost_model cost;
+
+        for (double share = 0.3; share < 3; share += 0.1) {
+                cost_init(&cost, 100000, 1);
+                work.macs[0] = 250000;
+                for (size_t i = 1; i < 16; i++)
+                        work.macs[i] = 30000 + 1000 * (double)i;
+                cost_observe(&cost, &work, (uint64_t)(cost_predict_ns(&cost, &work) * share));
+                for (size_t i = 0; i < 16; i++) {
+                        ck_assert_double_ge(cost.slopes[i].ns_per_mac, 0.5);
+                        ck_assert_double_le(cost.slopes[i].ns_per_mac, 2);
+                }
+                ck_assert_double_ge(cost.fixed_ns, 50000);
+                ck_assert_double_le(cost.fixed_ns, 200000);
+        }
+}
+END_TEST
+
 /* Where the fixed part outweighs the work by far, the slope is anybody's guess: nothing is learnt of it. */
 START_TEST(test_small_work_teaches_no_slope)
 {
@@ -376,6 +398,7 @@ int main(void)
         tcase_add_test(tcase, test_odd_class_spoils_no_other);
         tcase_add_test(tcase, test_noise);
         tcase_add_test(tcase, test_one_surprise);
+        tcase_add_test(tcase, test_one_surprise_of_many_classes);
         tcase_add_test(tcase, test_small_work_teaches_no_slope);
         tcase_add_test(tcase, test_model_stays_positive);
         suite_add_tcase(suite, tcase);
