@@ -256,7 +256,9 @@ static bool take_next_group(struct composition *composition, struct job *job, bo
                 take_group(composition, job, with_all.predicted_ns);
                 return true;
         }
-        *ret_closes = composition->plan.n_slices > 0 && group_add(&alone, job);
+        *ret_closes = group_add(&alone, job);
+        if (!*ret_closes)
+                scheduler_split_group(job);
         return false;
 }
 

@@ -9,7 +9,7 @@
  *
  * - Jobs are taken in the scheduler's order until one does not fit as a whole; that one is cut.
  * - A group is taken as a whole. One that would not fit into what is left waits for the next batch; one that fits into
- *   no batch is taken job by job.
+ *   no batch is a group no longer: its jobs are taken one by one.
  * - BULK does not lengthen a batch of other classes. But whatever rows of a stack would be padding are given to jobs
  *   that wait with the same weights, whatever their class or turn: they cost nothing.
  * - A job that would not be done in time is not begun: it ends with DEADLINE.
@@ -22,9 +22,8 @@
 #include "daemon/scheduler.h"
 
 struct batcher {
-        uint64_t
-                bound_ns; /* `batch-bound`; a single row, or the rows that a device pads it to, may be longer */
-        bool stacks;      /* slices of the same B are computed as one product */
+        uint64_t bound_ns; /* `batch-bound`; one row, or the rows that a device pads it to, may be longer */
+        bool stacks;       /* slices of the same B are computed as one product */
         uint64_t granule_rows; /* these four: struct device */
         struct device_padding padding;
         size_t stacks_max;

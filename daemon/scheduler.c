@@ -41,6 +41,8 @@ static struct scheduler_user *user_find(struct scheduler *scheduler, uid_t uid)
         user->refs = 1;
         for (size_t i = 0; i < CLASS_MAX; i++)
                 TAILQ_INIT(&user->classes[i].flows);
+        for (size_t i = 0; i < LANE_MAX; i++)
+                user->lanes[i].served_ns = scheduler->gone_ns[i];
         TAILQ_INSERT_TAIL(&scheduler->users, user, link);
         return user;
 }
@@ -55,6 +57,8 @@ struct scheduler_user *scheduler_user_unref(struct scheduler *scheduler, struct 
 {
         if (!user || --user->refs > 0)
                 return NULL;
+        for (size_t i = 0; i < LANE_MAX; i++)
+                scheduler->gone_ns[i] = MAX(scheduler->gone_ns[i], user->lanes[i].served_ns);
         TAILQ_REMOVE(&scheduler->users, user, link);
         free(user);
         return NULL;
@@ -69,6 +73,7 @@ int scheduler_client_init(struct scheduler *scheduler, struct scheduler_client *
         for (enum job_class class = 0; class < CLASS_MAX; class += 1) {
                 client->flows[class].client = client;
                 client->flows[class].class = class;
+                client->flows[class].served_ns = client->user->classes[class].gone_ns;
                 TAILQ_INIT(&client->flows[class].jobs);
         }
         return 0;
@@ -77,8 +82,12 @@ int scheduler_client_init(struct scheduler *scheduler, struct scheduler_client *
 void scheduler_client_deinit(struct scheduler *scheduler, struct scheduler_client *client)
 {
         assert(TAILQ_EMPTY(&client->forming));
-        for (size_t i = 0; i < CLASS_MAX; i++)
+        for (size_t i = 0; i < CLASS_MAX; i++) {
+                double *gone_ns = &client->user->classes[i].gone_ns;
+
                 assert(TAILQ_EMPTY(&client->flows[i].jobs));
+                *gone_ns = MAX(*gone_ns, client->flows[i].served_ns);
+        }
         client->user = scheduler_user_unref(scheduler, client->user);
 }
 
@@ -349,6 +358,14 @@ struct job *scheduler_next_of_group(const struct job *job)
         struct job *next = TAILQ_NEXT(job, queue_link);
 
         return next && job->group != 0 && next->group == job->group ? next : NULL;
+}
+
+void scheduler_split_group(struct job *job)
+{
+        for (struct job *next; job; job = next) {
+                next = scheduler_next_of_group(job);
+                job->group = 0;
+        }
 }
 
 void scheduler_take_along(struct scheduler *scheduler, struct job *job, uint64_t rows)

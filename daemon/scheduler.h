@@ -10,7 +10,8 @@
  *
  * Order. Device time is a thing that users share equally, and connections share equally what their user gets: the
  * least served comes first, and is charged what its slice is predicted to add to the batch. One that was away starts
- * again at what the least served of the others has had: it is served at once, and can save nothing up. (This is
+ * again at what the least served of the others has had: it is served at once, and can save nothing up. One that is new
+ * starts at the most that anybody who has left had been served, so that leaving and coming back sheds no debt. (This is
  * start-time fair queueing. It bounds unfairness as deficit round robin does, by the largest single charge, but needs
  * no quantum, and who returns does not wait for a round to end.)
  *
@@ -55,6 +56,7 @@ struct scheduler_user {
         struct {
                 struct scheduler_flow_list flows; /* least served first */
                 double floor_ns; /* what the least served one had been served, at the last take */
+                double gone_ns;  /* the most that one had been served whose connection has ended */
                 double queued_ns;
                 uint64_t starved_since_ns; /* when one of its jobs was last taken in turn, or began to wait */
         } classes[CLASS_MAX];
@@ -71,15 +73,15 @@ struct scheduler_client {
 
 struct scheduler {
         TAILQ_HEAD(, scheduler_user) users; /* owned; a handful on any real machine, so a list will do */
-        double floors_ns
-                [LANE_MAX];       /* what the least served user with jobs had been served, at the last look */
-        struct job_list arrivals; /* all jobs that wait or form, oldest first */
+        /* What the least served user with jobs had been served at the last look, and the most that one had who left. */
+        double floors_ns[LANE_MAX], gone_ns[LANE_MAX];
+        struct job_list arrivals;  /* all jobs that wait or form, oldest first */
         struct job_list deadlines; /* those with a deadline, earliest first */
         size_t depth;              /* jobs that wait, without those that form */
         size_t class_depth[CLASS_MAX];
-        uint64_t starved_since_ns
-                [CLASS_MAX]; /* when a job of the class was last taken in turn, or began to wait */
-        double queued_ns;    /* of all that wait */
+        /* When a job of each class was last taken in turn, or began to wait. */
+        uint64_t starved_since_ns[CLASS_MAX];
+        double queued_ns; /* of all that wait */
         uint64_t aging_ns;
         double slack_ns;
         uint64_t last_group;
@@ -119,6 +121,9 @@ bool scheduler_is_starving(const struct scheduler *scheduler, enum job_class cla
 
 /* The job behind `job` that belongs to the same group; NULL: it is the last. */
 struct job *scheduler_next_of_group(const struct job *job);
+
+/* From `job` on its group is none: each goes by itself, in the same order. */
+void scheduler_split_group(struct job *job);
 
 /*
  * `rows` rows of a job go to the device because it was its turn, and add `charge_ns` to their batch. A job with no rows

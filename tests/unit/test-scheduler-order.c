@@ -203,6 +203,37 @@ START_TEST(test_coming_and_going_gains_nothing)
 }
 END_TEST
 
+/* _i: whether they are users, or connections of the user that they mean to displace. */
+START_TEST(test_leaving_and_coming_back_gains_nothing)
+{
+        static const size_t stays[] = {0};
+
+        for (size_t i = 1; i < CLIENTS && _i == 1; i++) {
+                scheduler_client_deinit(&scheduler, &clients[i]);
+                ck_assert_int_eq(scheduler_client_init(&scheduler, &clients[i], 1000), 0);
+        }
+        begin();
+        for (int i = 0; i < 5000; i++) {
+                keep_busy(stays, 1, CLASS_NORMAL);
+                for (size_t client = 2 - (size_t)_i; client < CLIENTS; client++) {
+                        if (!TAILQ_EMPTY(&clients[client].flows[CLASS_NORMAL].jobs))
+                                continue;
+                        if (served_ns[client] > 0) {
+                                const uid_t uid = user_of(client)->uid;
+
+                                scheduler_client_deinit(&scheduler, &clients[client]);
+                                ck_assert_int_eq(scheduler_client_init(&scheduler, &clients[client], uid), 0);
+                        }
+                        (void)push(client, CLASS_NORMAL, LARGEST);
+                }
+                (void)serve();
+                for (size_t client = 2 - (size_t)_i; client < CLIENTS; client++)
+                        ck_assert_uint_le(served_ns[client], served_ns[0] + 3 * LARGEST);
+        }
+        drop_all();
+}
+END_TEST
+
 /* As long as two users both have work, whatever happens besides, they get the same to within two charges. */
 START_TEST(test_fair_whatever_happens)
 {
@@ -525,6 +556,7 @@ static TCase *fairness_tests(void)
         tcase_add_test(tcase, test_ten_connections_of_one_user);
         tcase_add_loop_test(tcase, test_who_returns_is_served_at_once_and_saves_nothing, 0, 2);
         tcase_add_test(tcase, test_coming_and_going_gains_nothing);
+        tcase_add_loop_test(tcase, test_leaving_and_coming_back_gains_nothing, 0, 2);
         tcase_add_test(tcase, test_fair_whatever_happens);
         tcase_add_test(tcase, test_group_and_fairness);
         return tcase;
