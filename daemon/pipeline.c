@@ -277,22 +277,35 @@ static void on_slice_done(void *userdata, struct batch *batch, size_t index)
         job_check(pipeline, job);
 }
 
+/* What was predicted of the slices that the device computed; or of all, if it left out every one. */
+static double charges_ran_ns(const struct batch *batch, bool *ret_none_ran)
+{
+        double all_ns = 0, ran_ns = 0;
+
+        for (size_t i = 0; i < batch->n_slices; i++) {
+                all_ns += batch->slices[i].charge_ns;
+                ran_ns += batch->slices[i].status == STATUS_CANCELLED ? 0 : batch->slices[i].charge_ns;
+        }
+        *ret_none_ran = ran_ns == 0;
+        return ran_ns == 0 ? all_ns : ran_ns;
+}
+
 /*
- * Everybody pays for the share that was predicted, of the time that was measured: what the scheduler has charged before is
- * corrected, so that nobody gains by being taken for less than one costs.
+ * Everybody pays for the share that was predicted, of the time that was measured: what the scheduler has charged before
+ * is corrected, so that nobody gains by being taken for less than one costs. A slice that was left out pays nothing.
  */
 static void accounts_settle(struct pipeline *pipeline, struct flight *flight)
 {
         const struct batch *batch = &flight->batch;
-        double charges_ns = 0;
+        bool none_ran;
+        const double charges_ns = charges_ran_ns(batch, &none_ran);
 
-        for (size_t i = 0; i < batch->n_slices; i++)
-                charges_ns += batch->slices[i].charge_ns;
         for (size_t i = 0; i < batch->n_slices; i++) {
+                const bool pays = none_ran || batch->slices[i].status != STATUS_CANCELLED;
                 struct scheduler_user *user = flight->payers[i].user;
                 struct pipeline_client *client = flight->payers[i].client;
                 const double charge_ns = batch->slices[i].charge_ns;
-                const double paid_ns = (double)batch->device_ns * charge_ns / charges_ns;
+                const double paid_ns = pays ? (double)batch->device_ns * charge_ns / charges_ns : 0;
 
                 scheduler_correct(user, client ? &client->scheduled : NULL, flight->payers[i].class,
                                   paid_ns - charge_ns);

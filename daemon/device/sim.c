@@ -10,6 +10,7 @@
  *         (struct device_settings).
  * Never:  says anything about an NPU's speed that its model does not. A batch that takes the CPU longer than the model
  *         allows is late, and counted in `overruns`.
+ *         Nor drops a slice: to an NPU a submission is one command, and what is left out of it would take its time.
  *
  * Faults are scripted, by number of submission: FAULT@N, several with commas between them. `error@3`: the third batch
  * fails, all its slices; `slow@5`: the fifth takes SLOW_TIMES as long.
@@ -235,14 +236,6 @@ static void sim_submit(struct device *device, struct batch *batch)
         run->is_computed = true;
 }
 
-static void sim_drop(struct device *device, struct batch *batch, size_t index)
-{
-        struct sim *sim = container_of(device, struct sim, device);
-
-        if (sim->compute == SIM_COMPUTE_ON_THREAD)
-                device_worker_drop(&sim->worker, batch, index);
-}
-
 static void sim_forget(struct device *device, struct resident *resident)
 {
         (void)device;
@@ -324,7 +317,6 @@ const struct device_ops sim_device_ops = {
         .name = "sim",
         .open = sim_open,
         .submit = sim_submit,
-        .drop = sim_drop,
         .forget = sim_forget,
         .close = sim_close,
 };

@@ -452,6 +452,37 @@ START_TEST(test_shares)
 }
 END_TEST
 
+/* A slice that was left out has cost nothing: the one that brought the submission about is paid for by who was computed. */
+START_TEST(test_who_was_left_out_pays_nothing)
+{
+        struct heard inside, jobs[2], after;
+        uint64_t before_ns;
+
+        setup_times(1, POLICY_NATURAL);
+        device.drops = true;
+        submit_as(3, &inside, 1, &(struct wish){0});
+        submit_as(0, &jobs[0], 10, &(struct wish){0});
+        submit_as(2, &jobs[1], 50, &(struct wish){0});
+        finish(0, STATUS_OK);
+        ck_assert_uint_eq(n_in(0), 2);
+        ck_assert_ptr_eq(device.inside[0]->slices[0].job, jobs[0].job);
+        before_ns = stats.device_busy_ns;
+        pipeline_cancel(&pipeline, jobs[0].job);
+        finish(0, STATUS_OK);
+        expect_end(&jobs[0], STATUS_CANCELLED, "");
+        expect_end(&jobs[1], STATUS_OK, "0+50 ");
+        ck_assert_uint_eq(clients[0].device_ns, 0);
+        ck_assert_uint_le(stats.device_busy_ns - before_ns - clients[2].device_ns, 1);
+        submit_as(0, &after, 10, &(struct wish){0}); /* if all are left out, it is as if none were */
+        pipeline_cancel(&pipeline, after.job);
+        before_ns = stats.device_busy_ns;
+        finish(0, STATUS_OK);
+        ck_assert_uint_gt(clients[0].device_ns, 0);
+        ck_assert_uint_le(stats.device_busy_ns - before_ns - clients[0].device_ns, 1);
+        teardown();
+}
+END_TEST
+
 /*
  * Clients go while their jobs are inside, and one of them takes its user's last connection with it: the time that is
  * measured later is still its user's, as long as anybody knows the user.
@@ -523,6 +554,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_first_slot_is_late);
         tcase_add_test(tcase, test_second_slot_waits_for_swift_clients);
         tcase_add_test(tcase, test_shares);
+        tcase_add_test(tcase, test_who_was_left_out_pays_nothing);
         tcase_add_test(tcase, test_clients_go_while_inside);
         tcase_add_test(tcase, test_client_goes_between_slice_and_batch);
         return tcase;
