@@ -51,14 +51,13 @@ struct policy {
 /* How things stand when a batch could be composed. */
 struct policy_view {
         uint64_t now_ns;
-        uint64_t oldest_ns; /* when the oldest job that waits came */
-        uint64_t
-                latest_start_ns; /* when a batch must begin so that no deadline is missed; TIMELINE_NEVER: any time */
-        bool is_full;            /* more waits than one batch may hold */
-        size_t n_inside;         /* batches in the device */
-        uint64_t idle_ns;     /* when the last of them is predicted to end */
-        uint64_t pack_ns;     /* struct device */
-        bool is_swift_inside; /* one of them holds a job of a client that will be back at once */
+        uint64_t oldest_ns;       /* when the oldest job that waits came */
+        uint64_t latest_start_ns; /* of a batch, so that no deadline is missed; TIMELINE_NEVER: any time */
+        bool is_full;             /* more waits than one batch may hold */
+        size_t n_inside;          /* batches in the device */
+        uint64_t idle_ns;         /* when the last of them is predicted to end */
+        uint64_t pack_ns;         /* struct device */
+        bool is_swift_inside;     /* one of them holds a job of a client that will be back at once */
 };
 
 void policy_init(struct policy *policy, enum policy_kind kind, uint64_t window_ns);

@@ -5,8 +5,8 @@
  * Role:   copies the matrix from where the client has it, straightens and transposes it on the way, hashes the copy,
  *         hands it to the store.
  * In:     bytes in an arena, or such as arrive in the copy itself. Out: weights, in a later turn of the loop.
- * Thread: loop; copying and hashing run on libuv's pool, in turns of some milliseconds, and users take turns. During a
- *         turn the load and its copy belong to the pool alone.
+ * Thread: loop; copying and hashing run on libuv's pool, in turns of tens of milliseconds, and users take turns.
+ *         During a turn the load and its copy belong to the pool alone.
  * Owns:   the copy until it is handed over; a reference on the arena until it is copied.
  * Never:  hashes what a client can still write to.
  */

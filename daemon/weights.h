@@ -5,8 +5,8 @@
  * Role:   makes the daemon's own copy of a matrix, row-major and adjacent however its client stored it; shares it
  *         among all who load an equal one as the same user; keeps it for a while when nobody holds it any more.
  * In:     bytes in an arena, or such as arrive in the copy itself. Out: references, for handles and jobs.
- * Thread: loop. Copying, hashing and unmapping run on libuv's pool, the first two in pieces of some milliseconds; what
- *         they work on belongs to the pool alone meanwhile.
+ * Thread: loop. Copying, hashing and unmapping run on libuv's pool, the first two in pieces of tens of milliseconds;
+ *         what they work on belongs to the pool alone meanwhile.
  * Owns:   the copies, their memory, their charges.
  * Never:  decides anything by memory that a client can write to: what is hashed and compared is the copy.
  *

@@ -2,9 +2,9 @@
 /*
  * portable.c - see portable.h.
  *
- * C is computed in blocks of 4 rows, from wherever in the stack, by 256 columns, small enough that the sums stay in the first-level cache.
- * Two inner loops, one for each orientation of B, both over memory that lies in a row so that any compiler
- * vectorises them: B as K x N is added row by row, scaled by one element of A; B as N x K is dotted with A.
+ * C is computed in blocks of 4 rows, from wherever in the stack, by 256 columns, small enough that the sums stay in the
+ * first-level cache. Two inner loops, one for each orientation of B, both over memory that lies in a row so that any
+ * compiler vectorises them: B as K x N is added row by row, scaled by one element of A; B as N x K is dotted with A.
  */
 #include "daemon/device/portable.h"
 
