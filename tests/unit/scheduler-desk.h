@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scheduler-desk.h - a scheduler, four connections of three users, and jobs that cost 1 ns a row.
+ * scheduler-desk.h - a scheduler, four connections of three users, and jobs that cost 1 ns a row unless the test says otherwise.
  *
  * Role:   what the tests of the scheduler begin and end with; it knows every job that was pushed, so that the end may
  *         find them.
@@ -32,6 +32,7 @@ static struct scheduler_client clients[CLIENTS];
 static uint64_t now_ns;
 static struct job *jobs_pushed[JOBS_MAX]; /* owned: and not yet dropped, or taken whole */
 static size_t n_jobs;
+static double ns_a_row; /* that jobs are predicted to take */
 
 static inline struct scheduler_user *user_of(size_t client)
 {
@@ -42,6 +43,7 @@ static inline void desk_open(void)
 {
         now_ns = 1;
         n_jobs = 0;
+        ns_a_row = 1;
         scheduler_init(&scheduler, AGING_NS, SLACK_NS);
         for (size_t i = 0; i < CLIENTS; i++)
                 ck_assert_int_eq(
@@ -68,7 +70,7 @@ static inline struct job *push_to(struct scheduler_client *client, uint64_t rows
         job->deadline_ns = wish->deadline_ns;
         job->more = wish->more;
         jobs_pushed[n_jobs++] = job;
-        scheduler_push(&scheduler, client, job, (double)rows, now_ns);
+        scheduler_push(&scheduler, client, job, ns_a_row * (double)rows, now_ns);
         return job;
 }
 

@@ -519,6 +519,27 @@ START_TEST(test_starving_bulk)
 }
 END_TEST
 
+/* Others that have waited even longer come before it, and it goes along. */
+START_TEST(test_starving_bulk_beside_others)
+{
+        char text[64];
+
+        pad_to_blocks();
+        jobs[0] = job_push(&(struct wish){.m = 1});
+        now_ns += 1;
+        jobs[1] = job_push(&(struct wish){.m = 1, .class = CLASS_BULK});
+        jobs[2] = job_push(&(struct wish){.m = 1, .class = CLASS_BULK});
+        jobs[3] = NULL;
+        now_ns += AGING_NS;
+        ck_assert(compose());
+        describe(true, text, sizeof text);
+        ck_assert_str_eq(text, "a0+1 | b0+1");
+        ck_assert(compose());
+        for (size_t i = 0; i < 3; i++)
+                (void)job_drop(jobs[i]);
+}
+END_TEST
+
 static TCase *tests(void)
 {
         TCase *tcase = tcase_create("batcher");
@@ -533,6 +554,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_npu_padding);
         tcase_add_test(tcase, test_slices_max);
         tcase_add_test(tcase, test_starving_bulk);
+        tcase_add_test(tcase, test_starving_bulk_beside_others);
         return tcase;
 }
 

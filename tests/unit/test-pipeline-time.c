@@ -182,6 +182,30 @@ START_TEST(test_no_alarm_for_the_dead)
 }
 END_TEST
 
+static struct heard successor;
+
+static void submit_another(struct heard *heard)
+{
+        (void)heard;
+        submit(&successor, 10);
+}
+
+/* What is submitted from within the end of another is looked after, though nothing else happens. */
+START_TEST(test_submitted_from_within_an_end)
+{
+        struct heard forming;
+
+        setup_times(1, POLICY_NATURAL);
+        submit_as(0, &forming, 10, &(struct wish){.deadline_us = 100, .more = true, .then = submit_another});
+        advance_us(100); /* the device is idle all the time */
+        expect_end(&forming, STATUS_DEADLINE, "");
+        ck_assert_uint_eq(n_in(0), 1);
+        fake_device_run(&device);
+        expect_end(&successor, STATUS_OK, "0+10 ");
+        teardown();
+}
+END_TEST
+
 /* A group that is never completed does not keep its jobs beyond their deadlines. */
 START_TEST(test_deadline_passes_while_forming)
 {
@@ -358,6 +382,25 @@ START_TEST(test_second_slot_stays_open)
         fake_device_run(&device);
         expect_end(&fourth, STATUS_OK, "0+5 ");
         ck_assert_uint_eq(stats.hold_ns, 0);
+        teardown();
+}
+END_TEST
+
+/* What is inside goes one after the other: the second batch begins when the first is done. */
+START_TEST(test_promise_behind_two_slots)
+{
+        struct heard first, second, late, job;
+        struct fault fault;
+
+        two_slots(POLICY_NATURAL, &first);
+        submit_as(0, &second, 50, &(struct wish){0});
+        advance_us(105);
+        ck_assert_uint_eq(device.n_inside, 2); /* for 5 us more, and then for 60 */
+        ck_assert(!try_submit(1, &late, 10, &(struct wish){.deadline_us = 84}, &fault));
+        ck_assert_ptr_nonnull(strstr(fault.text, "done in 85 us"));
+        submit_as(1, &job, 10, &(struct wish){.deadline_us = 85});
+        fake_device_run(&device);
+        expect_end(&job, STATUS_OK, "0+10 ");
         teardown();
 }
 END_TEST
@@ -543,6 +586,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_deadline_passes_half_done);
         tcase_add_test(tcase, test_deadline_passes_inside);
         tcase_add_test(tcase, test_no_alarm_for_the_dead);
+        tcase_add_test(tcase, test_submitted_from_within_an_end);
         tcase_add_test(tcase, test_deadline_passes_while_forming);
         tcase_add_test(tcase, test_group_goes_as_one);
         tcase_add_test(tcase, test_group_is_completed);
@@ -550,6 +594,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_window);
         tcase_add_test(tcase, test_time_scale);
         tcase_add_test(tcase, test_second_slot_stays_open);
+        tcase_add_test(tcase, test_promise_behind_two_slots);
         tcase_add_test(tcase, test_first_slot_is_early);
         tcase_add_test(tcase, test_first_slot_is_late);
         tcase_add_test(tcase, test_second_slot_waits_for_swift_clients);

@@ -293,6 +293,22 @@ START_TEST(test_hold_ends_when_all_are_back)
 }
 END_TEST
 
+/* How long one hold lasted has nothing to do with the next. */
+START_TEST(test_hold_length_anew)
+{
+        struct policy_client *const both[] = {&clients[0], &clients[1]};
+        const struct policy_view view = view_idle();
+
+        get_to_know(both[0], 20 * US);
+        get_to_know(both[1], 30 * US);
+        hold_begins_for(both, 2);
+        ck_assert_uint_eq(policy_when_ns(&policy, &view), now_ns + 90 * US);
+        policy_composed(&policy);
+        hold_begins_for(both, 1);
+        ck_assert_uint_eq(policy_when_ns(&policy, &view), now_ns + 60 * US);
+}
+END_TEST
+
 /* Twice the same client is one client; a second job of one that is back changes nothing. */
 START_TEST(test_clients_count_once)
 {
@@ -590,6 +606,7 @@ static TCase *idle_tests(void)
         tcase_add_test(tcase, test_natural_never_waits);
         tcase_add_test(tcase, test_hold_for_nobody_in_particular);
         tcase_add_test(tcase, test_hold_length);
+        tcase_add_test(tcase, test_hold_length_anew);
         tcase_add_test(tcase, test_hold_ends_when_all_are_back);
         tcase_add_test(tcase, test_clients_count_once);
         tcase_add_test(tcase, test_hold_ends_on_full);

@@ -472,6 +472,7 @@ START_TEST(test_random_sums)
 {
         struct resident residents[2];
 
+        ns_a_row = 0.1; /* sums of it are never quite what they should be */
         for (size_t i = 0; i < 2; i++)
                 resident_init(&residents[i], (const int8_t *)"ab" + i, 1, 1);
         for (int step = 0; step < 30000; step++) {

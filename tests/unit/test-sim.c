@@ -167,6 +167,8 @@ static const struct {
         /* The same instructions with next to no work: 16 steps, 28.48 us; 16 macro-tiles, 152 us; the controller
            takes 18,608 * 16 ns = 297.728 us, "0.30 ms". */
         {"16 x (1,64,256): the controller", 1, 64, 256, 16, 108000 + 297728},
+        /* Two macro-tiles wide, and still one task of B each, as M is at most 256: 18,608 bytes. 32 macro-tiles: 304 us. */
+        {"16 x (1,64,512): one task of B", 1, 64, 512, 16, 108000 + 304000},
         /* One product of one step: 80 + 4 * 360 = 1,520 bytes, 24.32 us. */
         {"one step", 1, 1, 1, 1, 108000 + 24320},
         {"one step, full", 256, 64, 256, 1, 108000 + 24320},
@@ -615,6 +617,25 @@ START_TEST(test_overrun)
 }
 END_TEST
 
+/* Its time has passed, and before the alarm rings the thread says that it is done: reported once. */
+START_TEST(test_done_before_the_alarm_rings)
+{
+        struct flight flight;
+
+        open_thread(NULL);
+        flight_init(&flight);
+        *flight_add(&flight, M, K, N, NULL) = (struct product){
+                .m = M, .k = K, .n = N, .a = a[0], .lda = K, .b = b, .ldb = N, .c = c[0], .ldc = N};
+        submit(&flight);
+        fake.now_ns += 1000000;
+        (void)uv_run(&loop, UV_RUN_ONCE);
+        ck_assert(flight.is_done);
+        ck_assert_uint_eq(device->counters.overruns, 0);
+        ck_assert(!fake_timeline_step(&fake));
+        close_all();
+}
+END_TEST
+
 /* A batch that fails does not reach the thread. */
 START_TEST(test_error_on_the_thread)
 {
@@ -659,6 +680,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_never_computes);
         tcase_add_test(tcase, test_in_time);
         tcase_add_test(tcase, test_overrun);
+        tcase_add_test(tcase, test_done_before_the_alarm_rings);
         tcase_add_test(tcase, test_error_on_the_thread);
         return tcase;
 }
