@@ -226,8 +226,8 @@ static struct plan plan_empty(const struct batcher *batcher, const struct cost_m
 }
 
 /*
- * Takes a group whose first job is `job`, all of which takes until `all_ns`. Each but the first stands at the head of its
- * flow when its turn comes.
+ * Takes a group whose first job is `job`, all of which takes until `all_ns`. Each but the first stands at the head of
+ * its flow when its turn comes.
  */
 static void take_group(struct composition *composition, struct job *job, double all_ns)
 {

@@ -84,9 +84,9 @@ struct device {
         double seed_fixed_ns;   /* cost of a submission, until the first has been measured */
         double seed_ns_per_mac; /* and of a multiply-add, padding included */
         /*
-         * As many multiply-adds as would take as long as a stack of so many rows of such a product, by themselves: where
-         * shapes differ in what a multiply-add costs, everybody's share depends on it. NULL: those that it has, with
-         * padding.
+         * As many multiply-adds as would take as long as a stack of so many rows of such a product, by themselves:
+         * where shapes differ in what a multiply-add costs, everybody's share depends on it. NULL: those that it has,
+         * with padding.
          */
         double (*work_macs)(const struct product *product, uint64_t rows);
         struct {

@@ -222,7 +222,7 @@ static uint64_t submit_due(struct pipeline *pipeline)
         return TIMELINE_NEVER;
 }
 
-/* Ends that this brings about run callbacks, which may submit or cancel: the call that is under way looks after them. */
+/* Ends that this brings about run callbacks, which may submit or cancel: the call under way looks after them. */
 void pipeline_pump(struct pipeline *pipeline)
 {
         uint64_t again_ns;

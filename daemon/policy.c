@@ -5,8 +5,8 @@
  * Why 0.7, three gaps, and an upper quartile: two half-cohorts of K clients need 2 fixed + K work for a round, one held
  * cohort fixed + K work + gap, so that holding pays as long as gap < fixed; the rest is margin. A mean would be spoilt
  * for long by one pause. Whoever just misses a held batch waits for all of it and for the next, so letting go too early
- * raises the tail of latencies, while waiting in vain costs little: three quartiles, where 1.4 were too few, and half of
- * fixed at least, as a client that mostly needs a few microseconds now and then needs many more. (Measured with
+ * raises the tail of latencies, while waiting in vain costs little: three quartiles, where 1.4 were too few, and half
+ * of fixed at least, as a client that mostly needs a few microseconds now and then needs many more. (Measured with
  * tests/drive: with exponential gaps of 5 us mean, two clients' p99 is 19% below natural's so, and 25% above without.)
  */
 #include "daemon/policy.h"

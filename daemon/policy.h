@@ -10,9 +10,9 @@
  *          those that the one before it did not answer, for ever.
  * hold     After a completion the idle device is held for the clients that were just answered, as long as that is
  *          expected to be worth it: only for those whose resubmit gap (upper quartile of the last 31) is below
- *          0.7 of what a submission costs by itself; for three such gaps, but for half of that cost at least, and all of
- *          it at most. It ends when all of them are back, the batch is full, or a deadline presses. Where a submission
- *          costs next to nothing it is natural.
+ *          0.7 of what a submission costs by itself; for three such gaps, but for half of that cost at least, and all
+ *          of it at most. It ends when all of them are back, the batch is full, or a deadline presses. Where a
+ *          submission costs next to nothing it is natural.
  * window   When the oldest job has waited for so long, or the batch is full. To compare with.
  *
  * With a second slot a batch is composed ahead only when the first is about to end, so that it stays open as long as

@@ -34,7 +34,7 @@ void session_weights_load(struct session *session, const struct request *request
                           uint8_t **ret_payload);
 void session_weights_arrived(struct session *session);
 
-/* The weights of a living handle, borrowed; NULL: no such handle, and session_weights_fault (which is false) says so. */
+/* The weights of a living handle, borrowed; NULL: no such handle, and session_weights_fault (false) says so. */
 struct weights *session_weights_find(const struct session *session, uint64_t id);
 bool session_weights_fault(uint64_t id, struct fault *ret_fault);
 

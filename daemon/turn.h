@@ -4,8 +4,8 @@
  *
  * Role:   batches are composed when all that has come in has been read: the jobs of a burst, and of all clients that
  *         woke the loop together, then meet in one.
- * In:     turn_ask, any number of times. Out: one call, after the turn's I/O; a turn that has asked for it does not wait.
- * Thread: loop.
+ * In:     turn_ask, any number of times. Out: one call, after the turn's I/O; a turn that has asked for it does not
+ * wait. Thread: loop.
  */
 #ifndef DAEMON_TURN_H
 #define DAEMON_TURN_H

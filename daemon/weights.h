@@ -21,9 +21,9 @@
  *   for bytes or weights would be refused (quota::room_fn): the user's own over the user's limit, anybody's over the
  *   limit of all together, in either case those that were let go of first, unless their room would come too late.
  * - A charge ends when its pages are free, as with arenas. But room must be there at once, so copies on their way out
- *   are discharged early as long as they are no more than WEIGHTS_LEAVING_BYTES_MAX together, or `kept_bytes_max` if that
- *   is more: by so much may memory exceed what is charged, for the time that the pool needs.
- * - A client may leave thousands of handles and of copies. The loop goes through them a piece at a time: the pool unmaps
+ *   are discharged early as long as they are no more than WEIGHTS_LEAVING_BYTES_MAX together, or `kept_bytes_max` if
+ *   that is more: by so much may memory exceed what is charged, for the time that the pool needs.
+ * - A client may leave thousands of handles and of copies. The loop takes them a piece at a time: the pool unmaps
  *   a piece, then the loop finishes those and lets go of the next few, which are the pool's next piece.
  */
 #ifndef DAEMON_WEIGHTS_H
@@ -106,7 +106,7 @@ struct weights {
 void weights_set_init(struct weights_set *set, uv_loop_t *loop, struct quota *quota, struct stats *stats,
                       uint64_t kept_bytes_max);
 
-/* Ends the holders that are left, drops what is kept, and keeps nothing any more. Memory goes in the loop's next turns. */
+/* Ends the holders that are left, drops what is kept, and keeps nothing any more. Memory goes in the next turns. */
 void weights_set_close(struct weights_set *set);
 
 /* Nothing may be left, nor be on the pool: the loop has run empty. */

@@ -66,8 +66,8 @@ static double b_tasks(double mt, double nt)
 }
 
 /*
- * In steps: those that there are, or what draining C or pushing tasks takes instead. Of several products the sum of these
- * is what a submission takes, or more: it is the largest of the three sums.
+ * In steps: those that there are, or what draining C or pushing tasks takes instead. Of several products the sum of
+ * these is what a submission takes, or more: it is the largest of the three sums.
  */
 double npu_phoenix_work_macs(uint64_t m, uint64_t k, uint64_t n)
 {

@@ -118,9 +118,9 @@ void portable_run(const struct slice *slices, size_t n)
 }
 
 /*
- * What a row costs besides its multiply-adds, each in as many of those. Measured on an AMD EPYC (Zen 4) guest with GCC 12
- * over K and N from 1 to 131,071, in either orientation of B: right within a factor of 2, where multiply-adds alone are
- * wrong by 100.
+ * What a row costs besides its multiply-adds, each in as many of those. Measured on an AMD EPYC (Zen 4) guest with GCC
+ * 12 over K and N from 1 to 131,071, in either orientation of B: right within a factor of 2, where multiply-adds alone
+ * are wrong by 100.
  */
 #define LOOP_MACS    20.0 /* beginning an inner loop over columns, for each k */
 #define DOT_MACS     30.0 /* or a dot product, for each column */

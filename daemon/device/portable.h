@@ -16,7 +16,7 @@
 /* Rows that are computed together: slices of a multiple of it waste nothing. */
 #define PORTABLE_ROWS 4
 
-/* As many multiply-adds of a large product as would take as long as `rows` rows of this one; struct device::work_macs. */
+/* The multiply-adds of a large product that take as long as `rows` rows of this one; struct device::work_macs. */
 double portable_work_macs(const struct product *product, uint64_t rows);
 
 /* Computes the rows of `n` slices, at least one, as one product: a block of rows may span several of them. */

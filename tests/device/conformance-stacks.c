@@ -332,7 +332,7 @@ static void run(struct operands *operands)
         operands_check(operands);
 }
 
-/* A resident serves many batches. When it is replaced in place, the device hears of it and computes with the new one. */
+/* A resident serves many batches. When it is replaced in place, the device hears of it, and has the new one. */
 START_TEST(test_residents)
 {
         for (uint64_t round = 0; round < 6; round++) {

@@ -72,8 +72,8 @@ static inline struct drive_spec drive_spec_of(uint64_t n_jobs, uint64_t seed, ui
 }
 
 /*
- * Adds a synchronous client that is back after 30 us. `m` rows by 384 by 256: so many macro-tiles of six steps as it has
- * 256 rows.
+ * Adds a synchronous client that is back after 30 us. `m` rows by 384 by 256: so many macro-tiles of six steps as it
+ * has 256 rows.
  */
 static inline struct drive_client *drive_client_add(struct drive_spec *spec, uid_t uid, uint64_t m,
                                                     int weights, size_t depth)

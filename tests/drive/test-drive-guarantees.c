@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-drive-guarantees.c - what holds whatever arrives: drive_run itself asserts that every job ends exactly once, every
- * row is computed once, no batch exceeds its bound, and nothing stays charged. Here: under random traffic, at limits of
- * one, and under a flood. On models: every time below is a model's.
+ * test-drive-guarantees.c - what holds whatever arrives: drive_run itself asserts that every job ends exactly once,
+ * every row is computed once, no batch exceeds its bound, and nothing stays charged. Here: under random traffic, at
+ * limits of one, and under a flood. On models: every time below is a model's.
  */
 #include <check.h>
 #include <stdio.h>
@@ -275,7 +275,7 @@ END_TEST
 
 /* ---- a flood ---- */
 
-/* A million jobs of one user, as fast as they can be sent: those over the cap are refused, and another hardly notices. */
+/* A million jobs of one user, as fast as they can be sent: those over the cap are refused, another hardly notices. */
 START_TEST(test_a_flood_disturbs_nobody_else)
 {
         const uint64_t bound_us = 2000;

@@ -53,8 +53,9 @@ class Meeting(unittest.TestCase):
     """Synchronous clients, each a process of its own, at the modelled NPU."""
 
     def bench(self, daemon, clients, seconds):
+        shape = "1536,64,64" if harness.SLOW else "1536,384,384"
         run = subprocess.run([CLIENT, f"--socket={daemon.path}", "bench", "--scenario=single", f"--clients={clients}",
-                              "--shape=1536,64,64" if harness.SLOW else "--shape=1536,384,384", f"--seconds={seconds}", "--warmup=3", "--json"],
+                              f"--shape={shape}", f"--seconds={seconds}", "--warmup=3", "--json"],
                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         self.assertEqual((run.returncode, run.stderr), (0, ""), run)
         return json.loads(run.stdout)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scheduler-desk.h - a scheduler, four connections of three users, and jobs that cost 1 ns a row unless the test says otherwise.
+ * scheduler-desk.h - a scheduler, four connections of three users, and jobs that cost `ns_a_row`.
  *
  * Role:   what the tests of the scheduler begin and end with; it knows every job that was pushed, so that the end may
  *         find them.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-batcher.c - what goes into a batch: jobs cut at granules, stacked, riding in what would be padding; groups whole;
- * deadlines. Any mixture of it is in test-batcher-random.c.
+ * test-batcher.c - what goes into a batch: jobs cut at granules, stacked, riding in what would be padding; groups
+ * whole; deadlines. Any mixture of it is in test-batcher-random.c.
  */
 #include <stdio.h>
 

@@ -186,8 +186,8 @@ START_TEST(test_learns_from_mixed_sizes)
 END_TEST
 
 /*
- * The powersaver's clock is 2.25 times slower, and the other way round: large work is known within two dozen submissions,
- * all sizes within some more.
+ * The powersaver's clock is 2.25 times slower, and the other way round: large work is known within two dozen
+ * submissions, all sizes within some more.
  */
 START_TEST(test_recovers_after_a_change_of_clock)
 {

@@ -495,7 +495,7 @@ START_TEST(test_shares)
 }
 END_TEST
 
-/* A slice that was left out has cost nothing: the one that brought the submission about is paid for by who was computed. */
+/* A slice that was left out has cost nothing: who was computed pays, though another brought the submission about. */
 START_TEST(test_who_was_left_out_pays_nothing)
 {
         struct heard inside, jobs[2], after;

@@ -303,7 +303,7 @@ static void cancel_the_next(struct heard *heard)
         pipeline_cancel(&pipeline, heard[1].job);
 }
 
-/* Three jobs that come too late end one after the other; the first one's end cancels the second, which is on its way. */
+/* Three jobs that come too late end one after the other; the first one's end cancels the second on its way. */
 START_TEST(test_cancel_from_within_an_end)
 {
         struct heard first;

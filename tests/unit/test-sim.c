@@ -167,7 +167,7 @@ static const struct {
         /* The same instructions with next to no work: 16 steps, 28.48 us; 16 macro-tiles, 152 us; the controller
            takes 18,608 * 16 ns = 297.728 us, "0.30 ms". */
         {"16 x (1,64,256): the controller", 1, 64, 256, 16, 108000 + 297728},
-        /* Two macro-tiles wide, and still one task of B each, as M is at most 256: 18,608 bytes. 32 macro-tiles: 304 us. */
+        /* Two macro-tiles wide, still one task of B each, as M is at most 256: 18,608 bytes. 32 macro-tiles: 304 us. */
         {"16 x (1,64,512): one task of B", 1, 64, 512, 16, 108000 + 304000},
         /* One product of one step: 80 + 4 * 360 = 1,520 bytes, 24.32 us. */
         {"one step", 1, 1, 1, 1, 108000 + 24320},
