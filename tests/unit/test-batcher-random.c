@@ -122,8 +122,8 @@ static void check_bulk(bool bulk_starved)
 
 /*
  * Whoever is next would not have fitted in: not a row more, or where it was cut, not a granule more. Groups and late
- * ones have reasons of their own; riders, or one that was cut because its class had waited for too long, may have changed
- * the order.
+ * ones have reasons of their own; riders, or one that was cut because its class had waited for too long, may have
+ * changed the order.
  */
 static void check_full(void)
 {

@@ -352,6 +352,24 @@ static const struct {
         /* deadlines: a block takes 14 ns */
         {"just in time", B9, 0, false, {{.m = 4, .within_ns = 14}}, "a0+4"},
         {"too late by 1 ns", B9, 0, false, {{.m = 4, .within_ns = 13}}, "!a"},
+        {"the batch ends in time for who is in it",
+         B9,
+         0,
+         false,
+         {{.m = 4, .within_ns = 18}, {.m = 12}},
+         "a0+4 | b0+4; b4+8"},
+        {"and not earlier than it must",
+         B9,
+         0,
+         false,
+         {{.m = 4, .within_ns = 22}, {.m = 12}},
+         "a0+4 | b0+8; b8+4"},
+        {"a group does not make it late",
+         B9,
+         0,
+         false,
+         {{.m = 4, .within_ns = 21}, {.m = 4, .more = true}, {.m = 4}},
+         "a0+4; b0+4 | c0+4"},
         {"late ones make room",
          B2,
          0,
@@ -475,6 +493,36 @@ START_TEST(test_npu_padding)
 }
 END_TEST
 
+/* A device whose rows are not all alike: a stack costs what its work_macs says, whatever is padded. */
+static double steep_work_macs(const struct product *product, uint64_t rows)
+{
+        return (double)(rows * rows * product->k);
+}
+
+START_TEST(test_work_of_a_device_of_its_own)
+{
+        pad_to_blocks();
+        batcher.work_macs = steep_work_macs;
+        batcher.bound_ns = FIXED + 70;
+        jobs[0] = job_push(&(struct wish){.m = 3, .weights = 1});
+        jobs[1] = job_push(&(struct wish){.m = 2, .weights = 1});
+        jobs[2] = job_push(&(struct wish){.m = 40});
+        ck_assert_double_eq(batcher_job_ns(&batcher, &cost, &jobs[0]->product, 3), 9);
+        ck_assert_double_eq(batcher_job_ns(&batcher, &cost, &jobs[0]->product, 0), 0);
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.n_slices, 3);
+        ck_assert_double_eq(batch.slices[0].charge_ns, FIXED + 9);
+        ck_assert_double_eq(batch.slices[1].charge_ns, 25 - 9); /* of 5 rows */
+        ck_assert_uint_eq(batch.slices[2].rows, 4);             /* 16; two blocks would cost 64 */
+        ck_assert_double_eq(batch.slices[2].charge_ns, 16);
+        ck_assert_uint_eq(batch.predicted_ns, FIXED + 25 + 16);
+        ck_assert_double_eq(batch.stacks[0].padded_macs, 8); /* what it makes of them is another matter */
+        ck_assert_double_eq(report.work.macs[cost_class(&jobs[0]->product)], 25 + 16);
+        for (size_t i = 0; i < 3; i++)
+                (void)job_drop(jobs[i]);
+}
+END_TEST
+
 /* As many slices as a batch holds, and not one more, not even in what would be padding. */
 START_TEST(test_slices_max)
 {
@@ -519,6 +567,24 @@ START_TEST(test_starving_bulk)
 }
 END_TEST
 
+/* What rides is no turn: the rest of it has waited all the while. */
+START_TEST(test_riding_is_no_turn)
+{
+        pad_to_blocks();
+        jobs[0] = job_push(&(struct wish){.m = 9, .weights = 1, .class = CLASS_BULK});
+        now_ns += AGING_NS - 1;
+        jobs[1] = job_push(&(struct wish){.m = 1, .weights = 1});
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.n_slices, 2);
+        ck_assert_ptr_eq(batch.slices[1].job, jobs[0]);
+        now_ns += 1;
+        ck_assert(scheduler_is_starving(&scheduler, CLASS_BULK, now_ns));
+        ck_assert(compose());
+        for (size_t i = 0; i < 2; i++)
+                (void)job_drop(jobs[i]);
+}
+END_TEST
+
 /* Others that have waited even longer come before it, and it goes along. */
 START_TEST(test_starving_bulk_beside_others)
 {
@@ -552,8 +618,10 @@ static TCase *tests(void)
         tcase_add_loop_test(tcase, test_scene, 0, ARRAY_SIZE(scenes));
         tcase_add_test(tcase, test_charges);
         tcase_add_test(tcase, test_npu_padding);
+        tcase_add_test(tcase, test_work_of_a_device_of_its_own);
         tcase_add_test(tcase, test_slices_max);
         tcase_add_test(tcase, test_starving_bulk);
+        tcase_add_test(tcase, test_riding_is_no_turn);
         tcase_add_test(tcase, test_starving_bulk_beside_others);
         return tcase;
 }

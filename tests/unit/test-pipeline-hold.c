@@ -245,6 +245,26 @@ START_TEST(test_hold_ends_for_a_deadline)
 }
 END_TEST
 
+/* A deadline of a job whose group is not complete presses nobody: no start would help it. */
+START_TEST(test_hold_goes_on_for_a_group_that_forms)
+{
+        struct heard job, forming;
+        uint64_t hold_us;
+
+        hold_begin();
+        submit_as(0, &job, 5, &(struct wish){0});
+        hold_us = next_us();
+        submit_as(2, &forming, 5, &(struct wish){.deadline_us = FIXED_US + 10, .more = true});
+        ck_assert_uint_eq(next_us(), hold_us);
+        ck_assert_uint_eq(device.n_inside, 0);
+        advance_us(hold_us);
+        ck_assert_uint_eq(n_in(0), 1);
+        fake_device_run(&device);
+        pipeline_cancel(&pipeline, forming.job);
+        teardown();
+}
+END_TEST
+
 /* The one that was kept waiting goes: nothing was held for anybody, and no alarm is left. */
 START_TEST(test_hold_for_a_job_that_is_cancelled)
 {
@@ -314,6 +334,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_hold_ends_when_the_expected_leaves);
         tcase_add_test(tcase, test_hold_ends_on_full_batch);
         tcase_add_test(tcase, test_hold_ends_for_a_deadline);
+        tcase_add_test(tcase, test_hold_goes_on_for_a_group_that_forms);
         tcase_add_test(tcase, test_hold_for_a_job_that_is_cancelled);
         tcase_add_test(tcase, test_hold_ends_with_its_policy);
         tcase_add_test(tcase, test_hold_waits_for_whole_groups);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test-pipeline-time.c - deadlines, groups, the second slot, and who pays for how much time. */
+/* test-pipeline-time.c - deadlines, groups, windows and the second slot. */
 #include "tests/unit/pipeline-desk.h"
 #include "tests/unit/suite.h"
 
@@ -58,6 +58,23 @@ START_TEST(test_promise)
         }
         fake_device_run(&device);
         ck_assert_uint_eq(job.n_done, is_accepted);
+        teardown();
+}
+END_TEST
+
+/* Where a submission costs more than the bound allows there is still a promise: some work goes with each. */
+START_TEST(test_promise_beyond_the_bound)
+{
+        struct heard job;
+        struct fault fault;
+
+        desk_prepare_times(1, POLICY_NATURAL);
+        settings.bound_ns = 8 * US; /* 4 us of work each, for want of better */
+        desk_open();
+        ck_assert(!try_submit(0, &job, 4, &(struct wish){.deadline_us = 13}, &fault));
+        ck_assert_ptr_nonnull(strstr(fault.text, "done in 14 us"));
+        ck_assert(!try_submit(0, &job, 5, &(struct wish){.deadline_us = 24}, &fault));
+        ck_assert_ptr_nonnull(strstr(fault.text, "done in 25 us"));
         teardown();
 }
 END_TEST
@@ -146,6 +163,44 @@ START_TEST(test_deadline_passes_half_done)
         expect_end(&heard, STATUS_DEADLINE, "");
         ck_assert_uint_eq(heard.done_ns, timeline.now_ns);
         ck_assert_uint_eq(device.n_submits, 1);
+        teardown();
+}
+END_TEST
+
+/* And what it has not begun of it, it may leave out. */
+START_TEST(test_deadline_passes_before_it_has_begun)
+{
+        struct heard heard;
+
+        setup_times(1, POLICY_NATURAL);
+        device.drops = true;
+        submit_as(0, &heard, 1900, &(struct wish){.deadline_us = 2500});
+        advance_us(2500);
+        ck_assert(device.inside[0]->slices[0].is_dropped);
+        finish(0, STATUS_OK);
+        expect_end(&heard, STATUS_DEADLINE, "");
+        teardown();
+}
+END_TEST
+
+/* The same where it is the rest of the job that turns out to come too late, while its first slices are inside. */
+START_TEST(test_rest_comes_too_late)
+{
+        struct heard heard;
+
+        desk_prepare_times(2, POLICY_NATURAL);
+        device.device.pack_ns = 5 * US;
+        device.drops = true;
+        desk_open();
+        submit_as(0, &heard, 1900, &(struct wish){.deadline_us = 1920}); /* 990 and 910, and 10 each */
+        ck_assert_uint_eq(next_us(), 995);
+        timeline.now_ns += 1001 * US; /* the alarm rings late, and the device is late, too */
+        ck_assert(fake_timeline_step(&timeline));
+        ck_assert_uint_eq(device.n_inside, 1); /* 1,001 + 920 us */
+        ck_assert(device.inside[0]->slices[0].is_dropped);
+        finish(0, STATUS_OK);
+        expect_end(&heard, STATUS_DEADLINE, "");
+        ck_assert_ptr_nonnull(strstr(heard.text, "its turn came too late"));
         teardown();
 }
 END_TEST
@@ -463,127 +518,18 @@ START_TEST(test_second_slot_waits_for_swift_clients)
 }
 END_TEST
 
-/* ---- who pays ---- */
-
-/* By what was predicted of each: the first brings the submission about. */
-START_TEST(test_shares)
-{
-        struct heard inside, jobs[3];
-        uint64_t before_ns;
-
-        setup_times(1, POLICY_NATURAL);
-        submit_as(3, &inside, 1, &(struct wish){0});
-        submit_as(0, &jobs[0], 10, &(struct wish){0});
-        submit_as(1, &jobs[1], 30, &(struct wish){0});
-        submit_as(2, &jobs[2], 50, &(struct wish){0});
-        finish(0, STATUS_OK);
-        before_ns = stats.device_busy_ns;
-        ck_assert_uint_eq(before_ns, 11 * US);
-        ck_assert_uint_eq(clients[3].device_ns, before_ns);
-        ck_assert_uint_eq(n_in(0), 3);
-        ck_assert_ptr_eq(device.inside[0]->slices[0].job,
-                         jobs[0].job); /* the least served, and the first to come */
-        device.took_ns = 200 * US;     /* and not 100, as was predicted */
-        finish(0, STATUS_OK);
-        ck_assert_uint_eq(stats.device_busy_ns, before_ns + 200 * US);
-        ck_assert_uint_le(clients[0].device_ns - 39999, 2);
-        ck_assert_uint_le(clients[1].device_ns - 59999, 2);
-        ck_assert_uint_le(clients[2].device_ns - 99999, 2);
-        ck_assert_uint_eq(clients[0].scheduled.user->device_ns, clients[0].device_ns + clients[1].device_ns);
-        ck_assert_uint_eq(clients[2].scheduled.user->device_ns, clients[2].device_ns);
-        teardown();
-}
-END_TEST
-
-/* A slice that was left out has cost nothing: who was computed pays, though another brought the submission about. */
-START_TEST(test_who_was_left_out_pays_nothing)
-{
-        struct heard inside, jobs[2], after;
-        uint64_t before_ns;
-
-        setup_times(1, POLICY_NATURAL);
-        device.drops = true;
-        submit_as(3, &inside, 1, &(struct wish){0});
-        submit_as(0, &jobs[0], 10, &(struct wish){0});
-        submit_as(2, &jobs[1], 50, &(struct wish){0});
-        finish(0, STATUS_OK);
-        ck_assert_uint_eq(n_in(0), 2);
-        ck_assert_ptr_eq(device.inside[0]->slices[0].job, jobs[0].job);
-        before_ns = stats.device_busy_ns;
-        pipeline_cancel(&pipeline, jobs[0].job);
-        finish(0, STATUS_OK);
-        expect_end(&jobs[0], STATUS_CANCELLED, "");
-        expect_end(&jobs[1], STATUS_OK, "0+50 ");
-        ck_assert_uint_eq(clients[0].device_ns, 0);
-        ck_assert_uint_le(stats.device_busy_ns - before_ns - clients[2].device_ns, 1);
-        submit_as(0, &after, 10, &(struct wish){0}); /* if all are left out, it is as if none were */
-        pipeline_cancel(&pipeline, after.job);
-        before_ns = stats.device_busy_ns;
-        finish(0, STATUS_OK);
-        ck_assert_uint_gt(clients[0].device_ns, 0);
-        ck_assert_uint_le(stats.device_busy_ns - before_ns - clients[0].device_ns, 1);
-        teardown();
-}
-END_TEST
-
-/*
- * Clients go while their jobs are inside, and one of them takes its user's last connection with it: the time that is
- * measured later is still its user's, as long as anybody knows the user.
- */
-START_TEST(test_clients_go_while_inside)
-{
-        struct heard inside, jobs[3];
-        struct scheduler_user *user;
-
-        setup_times(1, POLICY_NATURAL);
-        submit_as(3, &inside, 1, &(struct wish){0});
-        submit_as(0, &jobs[0], 10, &(struct wish){0});
-        submit_as(2, &jobs[1], 10, &(struct wish){0});
-        submit_as(1, &jobs[2], 20, &(struct wish){0});
-        finish(0, STATUS_OK);
-        ck_assert_uint_eq(n_in(0), 3);
-        user = clients[0].scheduled.user;
-        for (size_t i = 0; i < 2; i++) { /* as a session ends */
-                job_orphan(jobs[i].job);
-                pipeline_cancel(&pipeline, jobs[i].job);
-        }
-        disconnect(0);
-        disconnect(2);
-        fake_device_run(&device);
-        expect_end(&jobs[2], STATUS_OK, "0+20 ");
-        ck_assert_uint_ge(user->device_ns, 39 * US); /* 10 + 10 + 20 us, or without the first's 10 */
-        ck_assert_uint_gt(user->device_ns, clients[1].device_ns);
-        ck_assert_uint_eq(jobs[0].n_done + jobs[1].n_done, 0);
-        ck_assert_uint_eq(quota.used[QUOTA_JOBS], 0);
-        teardown();
-}
-END_TEST
-
-/* A client that was answered with the last slice closes before the batch is reported. */
-START_TEST(test_client_goes_between_slice_and_batch)
-{
-        struct heard job;
-
-        setup_times(1, POLICY_NATURAL);
-        submit_as(2, &job, 10, &(struct wish){0});
-        fake_device_step(&device, 0, STATUS_OK);
-        expect_end(&job, STATUS_OK, "0+10 ");
-        disconnect(2);
-        fake_device_step(&device, 0, STATUS_OK);
-        ck_assert_uint_eq(stats.device_busy_ns, 20 * US);
-        teardown();
-}
-END_TEST
-
 static TCase *tests(void)
 {
         TCase *tcase = tcase_create("time");
 
         tcase_add_loop_test(tcase, test_promise, 0, ARRAY_SIZE(promises));
+        tcase_add_test(tcase, test_promise_beyond_the_bound);
         tcase_add_test(tcase, test_late_at_compose);
         tcase_add_test(tcase, test_just_in_time_at_compose);
         tcase_add_test(tcase, test_deadlines_pass_while_busy);
         tcase_add_test(tcase, test_deadline_passes_half_done);
+        tcase_add_test(tcase, test_deadline_passes_before_it_has_begun);
+        tcase_add_test(tcase, test_rest_comes_too_late);
         tcase_add_test(tcase, test_deadline_passes_inside);
         tcase_add_test(tcase, test_no_alarm_for_the_dead);
         tcase_add_test(tcase, test_submitted_from_within_an_end);
@@ -598,10 +544,6 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_first_slot_is_early);
         tcase_add_test(tcase, test_first_slot_is_late);
         tcase_add_test(tcase, test_second_slot_waits_for_swift_clients);
-        tcase_add_test(tcase, test_shares);
-        tcase_add_test(tcase, test_who_was_left_out_pays_nothing);
-        tcase_add_test(tcase, test_clients_go_while_inside);
-        tcase_add_test(tcase, test_client_goes_between_slice_and_batch);
         return tcase;
 }
 

@@ -482,6 +482,29 @@ START_TEST(test_normal_ages_for_each_user)
 }
 END_TEST
 
+/* A user's interactive and normal jobs have both waited too long: the one that has waited longer, turn by turn. */
+START_TEST(test_both_of_a_user_starve)
+{
+        static const enum job_class expected[] = {CLASS_INTERACTIVE, CLASS_NORMAL, CLASS_INTERACTIVE,
+                                                  CLASS_NORMAL};
+
+        for (size_t i = 0; i < 2; i++)
+                (void)push(0, CLASS_INTERACTIVE, 1);
+        now_ns += 5;
+        for (size_t i = 0; i < 2; i++)
+                (void)push(0, CLASS_NORMAL, 1);
+        for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+                now_ns += 2 * AGING_NS;
+                /* another user, far ahead, is served of both: the classes as such do not starve */
+                take_all(push(2, CLASS_INTERACTIVE, 100));
+                take_all(push(2, CLASS_NORMAL, 100));
+                now_ns += i; /* so that none of two is served at the same time */
+                ck_assert_int_eq(serve_class(), expected[i]);
+        }
+        drop_all();
+}
+END_TEST
+
 /* What goes along in padding is no turn: the others of its class go on waiting for theirs. */
 START_TEST(test_taking_along_is_no_turn)
 {
@@ -579,6 +602,7 @@ static TCase *class_tests(void)
         tcase_add_test(tcase, test_age_begins_with_waiting);
         tcase_add_test(tcase, test_two_classes_starve);
         tcase_add_test(tcase, test_normal_ages_for_each_user);
+        tcase_add_test(tcase, test_both_of_a_user_starve);
         tcase_add_test(tcase, test_taking_along_is_no_turn);
         tcase_add_test(tcase, test_aged_order_is_fair);
         return tcase;

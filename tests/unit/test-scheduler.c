@@ -95,6 +95,26 @@ START_TEST(test_taken_in_parts)
 }
 END_TEST
 
+/* What was charged turns out to be more: in the accounts, and in the order of connections, whether they wait or not. */
+START_TEST(test_correction)
+{
+        (void)push(0, CLASS_NORMAL, 10);
+        (void)push(1, CLASS_NORMAL, 10);
+        scheduler_correct(user_of(0), &clients[0], CLASS_NORMAL, 5);
+        ck_assert_double_eq(user_of(0)->lanes[LANE_FRONT].served_ns, 5);
+        ck_assert_double_eq(user_of(0)->lanes[LANE_BULK].served_ns, 0);
+        ck_assert_ptr_eq(scheduler_next(&scheduler, now_ns)->flow->client, &clients[1]); /* less served now */
+        scheduler_correct(user_of(0), &clients[0], CLASS_NORMAL, -6);
+        ck_assert_ptr_eq(scheduler_next(&scheduler, now_ns)->flow->client, &clients[0]);
+        scheduler_correct(user_of(0), NULL, CLASS_BULK, 7);
+        ck_assert_double_eq(user_of(0)->lanes[LANE_BULK].served_ns, 7);
+        scheduler_correct(user_of(2), &clients[2], CLASS_INTERACTIVE, 9); /* nothing of it waits */
+        ck_assert_double_eq(clients[2].flows[CLASS_INTERACTIVE].served_ns, 9);
+        ck_assert_double_eq(user_of(2)->lanes[LANE_FRONT].served_ns, 9);
+        drop_all();
+}
+END_TEST
+
 START_TEST(test_deadlines_earliest_first)
 {
         static const uint64_t deadlines[] = {50, 0, 20, 50, 70, 10}, expected[] = {10, 20, 50, 50, 70};
@@ -255,8 +275,10 @@ START_TEST(test_class_of_a_group)
         jobs[1] = push_wish(0, 10, &(struct wish){.class = CLASS_NORMAL, .more = true});
         jobs[2] = push_wish(0, 10, &(struct wish){.class = CLASS_INTERACTIVE});
         ck_assert_uint_eq(scheduler.class_depth[CLASS_INTERACTIVE], 3);
-        for (size_t i = 0; i < 3; i++)
+        for (size_t i = 0; i < 3; i++) {
                 ck_assert_ptr_eq(jobs[i]->flow, &clients[0].flows[CLASS_INTERACTIVE]);
+                ck_assert_int_eq(jobs[i]->class, CLASS_INTERACTIVE);
+        }
         drop_all();
         jobs[0] = push_wish(0, 10, &(struct wish){.class = CLASS_INTERACTIVE, .more = true});
         jobs[1] = push_wish(0, 10, &(struct wish){.class = CLASS_BULK, .more = true});
@@ -517,6 +539,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_first_come_first_served);
         tcase_add_test(tcase, test_random_removal);
         tcase_add_test(tcase, test_taken_in_parts);
+        tcase_add_test(tcase, test_correction);
         tcase_add_test(tcase, test_deadlines_earliest_first);
         tcase_add_test(tcase, test_oldest);
         tcase_add_test(tcase, test_waiting_lists);
