@@ -5,7 +5,9 @@
  * For whoever tunes a policy: try `drive --help`. Every time it prints is a model's.
  */
 #include <argp.h>
+#include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "daemon/device.h"
@@ -42,6 +44,41 @@ static const struct argp_option options[] = {
         {0},
 };
 
+/* Those that are not numbers are the end of the program. */
+static uint64_t number_of(const char *value, struct argp_state *state)
+{
+        char *end;
+        unsigned long long number;
+
+        errno = 0;
+        number = strtoull(value, &end, 10);
+        if (!isdigit((unsigned char)value[0]) || *end != '\0' || errno != 0)
+                argp_error(state, "\"%s\" is not a whole number", value);
+        return number;
+}
+
+static double real_of(const char *value, struct argp_state *state)
+{
+        char *end;
+        const double real = strtod(value, &end);
+
+        if (end == value || *end != '\0' || !isfinite(real) || real < 0)
+                argp_error(state, "\"%s\" is not a number from 0 on", value);
+        return real;
+}
+
+/* Where in `names`, which NULL ends, a word stands. */
+static unsigned name_of(const char *const names[], const char *value, struct argp_state *state)
+{
+        unsigned i = 0;
+
+        while (names[i] && strcmp(names[i], value) != 0)
+                i++;
+        if (!names[i])
+                argp_error(state, "there is no \"%s\"", value);
+        return i;
+}
+
 static uint64_t *number_key(struct drive_client *client, const char *key)
 {
         const struct {
@@ -75,27 +112,48 @@ static double *real_key(struct drive_client *client, const char *key)
         return NULL;
 }
 
-static bool other_key(struct drive_client *client, const char *key, const char *value)
+static size_t *size_key(struct drive_client *client, const char *key)
 {
+        const struct {
+                const char *key;
+                size_t *value;
+        } keys[] = {{"group", &client->group}, {"credits", &client->credits}, {"depth", &client->depth}};
+
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+                if (strcmp(keys[i].key, key) == 0)
+                        return keys[i].value;
+        return NULL;
+}
+
+static bool other_key(struct drive_client *client, const char *key, const char *value,
+                      struct argp_state *state)
+{
+        static const char *const classes[] = {
+                [CLASS_NORMAL] = "normal", [CLASS_INTERACTIVE] = "interactive", [CLASS_BULK] = "bulk", NULL};
+
         if (strcmp(key, "class") == 0)
-                client->class = value[0] == 'i'   ? CLASS_INTERACTIVE
-                                : value[0] == 'b' ? CLASS_BULK
-                                                  : CLASS_NORMAL;
+                client->class = (enum job_class)name_of(classes, value, state);
         else if (strcmp(key, "uid") == 0)
-                client->uid = (uid_t)strtoul(value, NULL, 10);
+                client->uid = (uid_t)number_of(value, state);
         else if (strcmp(key, "weights") == 0)
-                client->weights = (int)strtol(value, NULL, 10);
-        else if (strcmp(key, "group") == 0)
-                client->group = strtoul(value, NULL, 10);
-        else if (strcmp(key, "credits") == 0)
-                client->credits = strtoul(value, NULL, 10);
-        else if (strcmp(key, "depth") == 0)
-                client->depth = strtoul(value, NULL, 10);
+                client->weights = strcmp(value, "-1") == 0 ? DRIVE_OWN_B : (int)number_of(value, state);
         else if (strcmp(key, "exp") == 0)
-                client->think = value[0] == '1' ? DRIVE_EXPONENTIAL : DRIVE_NORMAL;
+                client->think = number_of(value, state) != 0 ? DRIVE_EXPONENTIAL : DRIVE_NORMAL;
         else
                 return false;
         return true;
+}
+
+static void key_set(struct drive_client *client, const char *key, const char *value, struct argp_state *state)
+{
+        if (number_key(client, key))
+                *number_key(client, key) = number_of(value, state);
+        else if (real_key(client, key))
+                *real_key(client, key) = real_of(value, state);
+        else if (size_key(client, key))
+                *size_key(client, key) = number_of(value, state);
+        else if (!other_key(client, key, value, state))
+                argp_error(state, "there is no key \"%s\"", key);
 }
 
 static void clients_add(struct drive_spec *spec, char *text, struct argp_state *state)
@@ -103,7 +161,7 @@ static void clients_add(struct drive_spec *spec, char *text, struct argp_state *
         struct drive_client client = {
                 .uid = 1, .m = 1536, .k = 384, .n = 384, .think_us = 30, .think_cv = 0.3, .pause_us = 20000};
         char *part = strtok(text, ",");
-        const unsigned long n = part ? strtoul(part, NULL, 10) : 0;
+        const uint64_t n = part ? number_of(part, state) : 0;
 
         while ((part = strtok(NULL, ","))) {
                 char *value = strchr(part, '=');
@@ -111,48 +169,49 @@ static void clients_add(struct drive_spec *spec, char *text, struct argp_state *
                 if (!value)
                         argp_error(state, "\"%s\" is not KEY=VALUE", part);
                 *value++ = '\0';
-                if (number_key(&client, part))
-                        *number_key(&client, part) = strtoull(value, NULL, 10);
-                else if (real_key(&client, part))
-                        *real_key(&client, part) = strtod(value, NULL);
-                else if (!other_key(&client, part, value))
-                        argp_error(state, "there is no key \"%s\"", part);
+                key_set(&client, part, value, state);
         }
+        if (client.m == 0 || client.k == 0 || client.n == 0)
+                argp_error(state, "m, k and n are at least 1");
         client.arrivals = client.rate_a_s > 0 ? DRIVE_OPEN : DRIVE_CLOSED;
-        if (n == 0 || spec->n_clients + n > DRIVE_CLIENTS_MAX)
+        if (n == 0 || n > DRIVE_CLIENTS_MAX - spec->n_clients)
                 argp_error(state, "1 to %d clients in all", DRIVE_CLIENTS_MAX);
-        for (unsigned long i = 0; i < n; i++)
+        for (uint64_t i = 0; i < n; i++)
                 spec->clients[spec->n_clients++] = client;
+}
+
+static uint64_t *number_option(struct drive_spec *spec, int key)
+{
+        switch (key) {
+        case KEY_JOBS:
+                return &spec->n_jobs;
+        case KEY_SEED:
+                return &spec->seed;
+        case KEY_BOUND:
+                return &spec->bound_us;
+        case KEY_AGING:
+                return &spec->aging_us;
+        case KEY_WINDOW:
+                return &spec->window_us;
+        default:
+                return NULL;
+        }
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
         struct drive_spec *spec = state->input;
 
+        if (number_option(spec, key)) {
+                *number_option(spec, key) = number_of(value, state);
+                return 0;
+        }
         switch (key) {
         case KEY_CLIENTS:
                 clients_add(spec, value, state);
                 return 0;
         case KEY_MODEL:
-                for (spec->model = 0; npu_model_names[spec->model]; spec->model++)
-                        if (strcmp(npu_model_names[spec->model], value) == 0)
-                                return 0;
-                argp_error(state, "there is no model \"%s\"", value);
-                return EINVAL;
-        case KEY_JOBS:
-                spec->n_jobs = strtoull(value, NULL, 10);
-                return 0;
-        case KEY_SEED:
-                spec->seed = strtoull(value, NULL, 10);
-                return 0;
-        case KEY_BOUND:
-                spec->bound_us = strtoull(value, NULL, 10);
-                return 0;
-        case KEY_AGING:
-                spec->aging_us = strtoull(value, NULL, 10);
-                return 0;
-        case KEY_WINDOW:
-                spec->window_us = strtoull(value, NULL, 10);
+                spec->model = (enum npu_model)name_of(npu_model_names, value, state);
                 return 0;
         case KEY_NO_STACKING:
                 spec->no_stacking = true;

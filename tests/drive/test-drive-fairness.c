@@ -49,19 +49,19 @@ START_TEST(test_light_clients_beside_a_heavy_one)
 }
 END_TEST
 
-/* Within `share` of their mean. */
-static void expect_equal(const double *device_s, size_t n, double share, const char *what)
+/* Within `share` of their mean, of whatever unit. */
+static void expect_equal(const double *values, size_t n, double share, const char *unit, const char *what)
 {
         double mean = 0;
 
         for (size_t i = 0; i < n; i++)
-                mean += device_s[i] / (double)n;
-        (void)printf("%s: mean %.3f s of the device:", what, mean);
+                mean += values[i] / (double)n;
+        (void)printf("%s: mean %.3f %s:", what, mean, unit);
         for (size_t i = 0; i < n; i++)
-                (void)printf(" %+.1f%%", 100 * (device_s[i] / mean - 1));
+                (void)printf(" %+.1f%%", 100 * (values[i] / mean - 1));
         (void)printf(" (model)\n");
         for (size_t i = 0; i < n; i++)
-                ck_assert_double_eq_tol(device_s[i], mean, share * mean);
+                ck_assert_double_eq_tol(values[i], mean, share * mean);
 }
 
 /* Ten connections of one user, two of another, one each of two more; all with more to do than is done. */
@@ -97,9 +97,9 @@ START_TEST(test_backlogged_shares_are_equal)
                 first_s[i] = (double)result.clients[i].device_ns * 1e-9;
         for (size_t i = 0; i < 2; i++)
                 last_s[i] = (double)result.clients[12 + i].device_ns * 1e-9;
-        expect_equal(users_s, 4, 0.1, "four users, the first with ten connections");
-        expect_equal(first_s, 10, 0.1, "the ten connections");
-        expect_equal(last_s, 2, 0.1, "the two of the last user");
+        expect_equal(users_s, 4, 0.1, "s of the device", "four users, the first with ten connections");
+        expect_equal(first_s, 10, 0.1, "s of the device", "the ten connections");
+        expect_equal(last_s, 2, 0.1, "s of the device", "the two of the last user");
         /* What was shared is what the device was busy with. */
         ck_assert_double_eq_tol(users_s[0] + users_s[1] + users_s[2] + users_s[3],
                                 (double)result.stats.device_busy_ns * 1e-9, 1e-3);
@@ -123,7 +123,7 @@ START_TEST(test_shares_are_equal_by_the_model)
         drive_run(&spec, &result);
         for (size_t i = 0; i < 2; i++)
                 users_s[i] = result.clients[i].model_ns * 1e-9;
-        expect_equal(users_s, 2, 0.1, "users of different K");
+        expect_equal(users_s, 2, 0.1, "s of the device", "users of different K");
         ck_assert_double_le(result.longest_of_bound, 1.05);
         drive_result_deinit(&result);
 }
@@ -141,7 +141,7 @@ START_TEST(test_equal_jobs_are_done_in_equal_numbers)
         drive_run(&spec, &result);
         for (size_t i = 0; i < 12; i++)
                 users[i < 10 ? 0 : i - 9] += (double)result.clients[i].n_done;
-        expect_equal(users, 3, 0.1, "jobs of three users, the first with ten connections");
+        expect_equal(users, 3, 0.1, "jobs", "three users, the first with ten connections");
         drive_result_deinit(&result);
 }
 END_TEST
@@ -180,7 +180,7 @@ START_TEST(test_a_class_is_no_claim_on_others)
         drive_run(&spec, &result);
         for (size_t i = 0; i < 2; i++)
                 users_s[i] = (double)result.clients[i].device_ns * 1e-9;
-        expect_equal(users_s, 2, 0.1, "INTERACTIVE beside another user's NORMAL");
+        expect_equal(users_s, 2, 0.1, "s of the device", "INTERACTIVE beside another user's NORMAL");
         drive_result_deinit(&result);
 }
 END_TEST
