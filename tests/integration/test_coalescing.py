@@ -6,7 +6,6 @@ daemon does, never how fast a device is. Nothing asserts a time but that a thing
 """
 import json
 import os
-import subprocess
 import unittest
 
 import numpy
@@ -14,9 +13,6 @@ import numpy
 import harness
 import scenes
 import wire
-
-CLIENT = os.path.abspath(os.environ["NPUMM_CLIENT"])
-
 
 def sim(**settings):
     return harness.Daemon({"backend": "sim", **settings})
@@ -47,35 +43,6 @@ class Weighted:
         request_id, a = job
         c = scenes.inline_result(self.client, request_id, a.shape[0], self.n)
         assert numpy.array_equal(c, scenes.product(a, self.b)), "the product is not exact"
-
-
-class Meeting(unittest.TestCase):
-    """Synchronous clients, each a process of its own, at the modelled NPU."""
-
-    def bench(self, daemon, clients, seconds):
-        shape = "1536,64,64" if harness.SLOW else "1536,384,384"
-        run = subprocess.run([CLIENT, f"--socket={daemon.path}", "bench", "--scenario=single", f"--clients={clients}",
-                              f"--shape={shape}", f"--seconds={seconds}", "--warmup=3", "--json"],
-                             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        self.assertEqual((run.returncode, run.stderr), (0, ""), run)
-        return json.loads(run.stdout)
-
-    def test_four_clients_share_each_submission(self):
-        with sim() as daemon:
-            seconds = 8
-            held = self.bench(daemon, 4, seconds)
-            print(f"hold: {held['jobs_per_submission']:.2f} jobs a submission, of 4 clients (model)")
-            self.assertGreaterEqual(held["jobs_per_submission"], 3.8)
-            # The same without the hold: else the device, and not the policy, would be what made them meet.
-            with daemon.client() as client:
-                client.expect(wire.SET_DONE, client.set("policy", "natural"))
-            natural = self.bench(daemon, 4, seconds)
-            print(f"natural: {natural['jobs_per_submission']:.2f}")
-            self.assertLess(natural["jobs_per_submission"], 3)
-            with daemon.client() as client:
-                self.assertGreater(counters(client)["hold_us"], 0)
-                # One copy for all eight processes: it was kept from the first run for the second.
-                self.assertEqual(counters(client)["weights_packs"], 1)
 
 
 class Counting(unittest.TestCase):
