@@ -17,11 +17,6 @@
  */
 #include "npu-model.h"
 
-#define TILE_ROWS  256
-#define TILE_COLS  256
-#define TILE_DEPTH 64
-#define COLUMNS    4
-
 #define PROLOGUE_NS      108e3
 #define STEP_NS          1.78e3
 #define LANE_BYTES_NS    6.9 /* GB/s are bytes a nanosecond */
@@ -29,14 +24,7 @@
 #define MACRO_TILE_NS    9.5e3
 #define STREAM_NS_A_BYTE 16.0
 
-#define A_OBJECT_BYTES 4160 /* 64 x 64 and a header of 64 bytes */
-#define B_OBJECT_BYTES 4096
-
-/* Instruction stream: header and waits, a task, and a task that must first find room in its queue. */
-#define STREAM_FRAME_BYTES 80
-#define TASK_BYTES         120
-#define POLLED_TASK_BYTES  148
-#define QUEUE_TASKS        4
+#define STEP_MACS ((double)STREAM64_MACRO_ROWS * STREAM64_TILE * STREAM64_MACRO_COLS)
 
 #define ORIGIN_TILE        16
 #define ORIGIN_CALL_NS     32.54e6
@@ -59,33 +47,28 @@ static double max(double a, double b)
         return a > b ? a : b;
 }
 
-/* Tasks of B in one lane. */
-static double b_tasks(double mt, double nt)
-{
-        return mt > 1 ? nt : 1;
-}
-
 /*
  * In steps: those that there are, or what draining C or pushing tasks takes instead. Of several products the sum of
  * these is what a submission takes, or more: it is the largest of the three sums.
  */
 double npu_phoenix_work_macs(uint64_t m, uint64_t k, uint64_t n)
 {
-        const double mt = tiles(m, TILE_ROWS), nt = tiles(n, TILE_COLS), kt = tiles(k, TILE_DEPTH);
-        const double tasks = COLUMNS * (1 + b_tasks(mt, nt));
-        double steps = mt * nt * kt;
+        struct stream64_totals totals = {0};
+        double steps;
 
-        steps = max(steps, mt * nt * MACRO_TILE_NS / STEP_NS);
-        steps = max(steps, tasks * POLLED_TASK_BYTES * STREAM_NS_A_BYTE / STEP_NS);
-        return steps * TILE_ROWS * TILE_DEPTH * TILE_COLS;
+        stream64_totals_add(&totals, stream64_size_of(m, k, n));
+        steps = (double)totals.steps;
+        steps = max(steps, (double)totals.macro_tiles * MACRO_TILE_NS / STEP_NS);
+        steps = max(steps, (double)stream64_job_stream_bytes(&totals) * STREAM_NS_A_BYTE / STEP_NS);
+        return steps * STEP_MACS;
 }
 
 const struct npu_traits *npu_model_traits(enum npu_model model)
 {
         static const struct npu_traits traits[] = {
-                [NPU_PHOENIX] = {"a model of an NPU (Phoenix, stream64), computed on the CPU", TILE_ROWS,
-                                 TILE_DEPTH, TILE_COLS, 16, 2, PROLOGUE_NS,
-                                 STEP_NS / ((double)TILE_ROWS * TILE_DEPTH * TILE_COLS)},
+                [NPU_PHOENIX] = {"a model of an NPU (Phoenix, stream64), computed on the CPU",
+                                 STREAM64_MACRO_ROWS, STREAM64_TILE, STREAM64_MACRO_COLS, STREAM64_JOBS_MAX,
+                                 2, PROLOGUE_NS, STEP_NS / STEP_MACS},
                 [NPU_ORIGIN] = {"a model of the original 16x16 wrapper (estimated), computed on the CPU",
                                 ORIGIN_TILE, ORIGIN_TILE, ORIGIN_TILE, 1, 1, 1,
                                 (ORIGIN_CALL_NS + ORIGIN_TILE_NS) / ORIGIN_TILE_MACS},
@@ -97,55 +80,34 @@ const struct npu_traits *npu_model_traits(enum npu_model model)
         return &traits[model];
 }
 
-/* `n_tasks` pushes to the queue of one lane. */
-static double tasks_bytes(double n_tasks)
+double npu_phoenix_ns(const struct stream64_totals *totals)
 {
-        return n_tasks <= QUEUE_TASKS
-                       ? n_tasks * TASK_BYTES
-                       : QUEUE_TASKS * TASK_BYTES + (n_tasks - QUEUE_TASKS) * POLLED_TASK_BYTES;
-}
+        const double steps = (double)totals->steps;
+        double ns = steps * STEP_NS;
 
-static double phoenix_ns(const struct npu_product *products, size_t n_products)
-{
-        double steps = 0, macro_tiles = 0, a_bytes = 0, b_bytes = 0,
-               n_b_tasks = 0; /* the last three: of one lane */
-        double stream_bytes, ns;
-
-        for (size_t i = 0; i < n_products; i++) {
-                const double mt = tiles(products[i].m, TILE_ROWS);
-                const double nt = tiles(products[i].n, TILE_COLS);
-                const double kt = tiles(products[i].k, TILE_DEPTH);
-
-                steps += mt * nt * kt;
-                macro_tiles += mt * nt;
-                a_bytes += mt * nt * kt * A_OBJECT_BYTES; /* once for each column of macro-tiles */
-                b_bytes += mt * nt * kt * B_OBJECT_BYTES;
-                n_b_tasks += b_tasks(mt, nt);
-        }
-        stream_bytes = STREAM_FRAME_BYTES +
-                       COLUMNS * (TASK_BYTES + tasks_bytes((double)n_products) + tasks_bytes(n_b_tasks));
-        ns = steps * STEP_NS;
-        ns = max(ns, max(a_bytes, b_bytes) / LANE_BYTES_NS);
-        ns = max(ns, COLUMNS * (a_bytes + b_bytes) / INPUT_BYTES_NS);
-        ns = max(ns, macro_tiles * MACRO_TILE_NS);
-        ns = max(ns, stream_bytes * STREAM_NS_A_BYTE);
+        ns = max(ns, steps * MAX(STREAM64_A_OBJECT_BYTES, STREAM64_B_OBJECT_BYTES) / LANE_BYTES_NS);
+        ns = max(ns, steps * STREAM64_COLUMNS * (STREAM64_A_OBJECT_BYTES + STREAM64_B_OBJECT_BYTES) /
+                             INPUT_BYTES_NS);
+        ns = max(ns, (double)totals->macro_tiles * MACRO_TILE_NS);
+        ns = max(ns, (double)stream64_stream_bytes(totals, STREAM64_POLL) * STREAM_NS_A_BYTE);
         return PROLOGUE_NS + ns;
 }
 
 static struct npu_outlay phoenix_run(const struct npu_product *products, size_t n_products)
 {
-        struct npu_outlay outlay = {
-                .ns = phoenix_ns(products, n_products), .calls = 1, .buffer_syncs = 2, /* A in, C out */
-        };
+        struct npu_outlay outlay = {.calls = 1, .buffer_syncs = 2 /* A in, C out */};
+        struct stream64_totals totals = {0};
         bool sends_b = false;
 
         for (size_t i = 0; i < n_products; i++) {
+                stream64_totals_add(&totals, stream64_size_of(products[i].m, products[i].k, products[i].n));
                 outlay.matrix_copies += 2 * products[i].n_parts; /* A packed, C unpacked */
                 if (products[i].b_is_resident)
                         continue;
                 outlay.matrix_copies++;
                 sends_b = true;
         }
+        outlay.ns = npu_phoenix_ns(&totals);
         outlay.buffer_syncs += sends_b;
         return outlay;
 }

@@ -10,7 +10,7 @@
 #ifndef PROTO_NPU_MODEL_H
 #define PROTO_NPU_MODEL_H
 
-#include "base.h"
+#include "stream64.h"
 
 enum npu_model {
         NPU_PHOENIX = 0, /* stream64, one batched submission: xclbin/README.md */
@@ -39,6 +39,9 @@ struct npu_product {
         bool b_is_resident; /* else B is sent along */
         uint64_t n_parts;   /* how many matrices A and C are made of; at least 1 */
 };
+
+/* What a submission of these totals takes on NPU_PHOENIX. */
+double npu_phoenix_ns(const struct stream64_totals *totals);
 
 /* Of one product on NPU_PHOENIX: as many multiply-adds as would take as long. At least those that it has. */
 double npu_phoenix_work_macs(uint64_t m, uint64_t k, uint64_t n);

@@ -143,7 +143,7 @@ static uint64_t run(struct flight *flight)
  * A submission: 108 us, and then the longest of
  *      1.78 us a step (256 x 64 x 256 of A, B: Mt * Nt * Kt of them),
  *      9.5 us a macro-tile (256 x 256 of C: Mt * Nt of them), which drains through its column's lane,
- *      16 ns a byte of instructions: 80 for all, and for each of the 4 columns 120 for C, 120 for each task of A and B,
+ *      16 ns a byte of instructions: 80 for all, and for each of the 4 columns 148 for C, 120 for each task of A and B,
  *      148 from the fifth task of a lane on. A has one a product; B has one, or one for each 256 columns if M > 256.
  * What comes in never is the longest: a step's 4 x (4,160 + 4,096) bytes take 1.22 us at 27 GB/s, its 4,160 of one lane
  * 0.60 us at 6.9 GB/s.
@@ -154,24 +154,24 @@ static const struct {
         size_t products;
         uint64_t ns;
 } times[] = {
-        /* Mt 2, Nt 2, Kt 8: 32 steps, 56.96 us of array. 4 macro-tiles, 38 us; 80 + 4 * (120 + 120 + 240) = 2,000
-           bytes (2.1 KB with what stream64 says of waits), 32 us beside it. */
+        /* Mt 2, Nt 2, Kt 8: 32 steps, 56.96 us of array. 4 macro-tiles, 38 us; 80 + 4 * (148 + 120 + 240) = 2,112
+           bytes, "2.1 KB", 34 us beside it. */
         {"500x512 @ 512x512", 500, 512, 512, 1, 108000 + 56960},
         /* Mt 6, Nt 2, Kt 8: 96 steps each, 1,536 in all: 2.734 ms of array, "2.7 ms". 192 macro-tiles: 1.824 ms.
            A lane's 16 tasks of A are 4 * 120 + 12 * 148 = 2,256 bytes, its 32 of B 480 + 28 * 148 = 4,624:
-           80 + 4 * (120 + 2,256 + 4,624) = 28,080 bytes, "28 KB", 0.449 ms beside it. */
+           80 + 4 * (148 + 2,256 + 4,624) = 28,192 bytes, "28 KB", 0.451 ms beside it. */
         {"16 x (1500,512,512)", 1500, 512, 512, 16, 108000 + 2734080},
         /* Mt 1, Nt 2, Kt 8: 16 steps each, 256 in all: 0.456 ms, "0.46 ms". 32 macro-tiles: 0.304 ms.
-           80 + 4 * (120 + 2,256 + 2,256) = 18,608 bytes, "18.5 KB", 0.298 ms beside it. */
+           80 + 4 * (148 + 2,256 + 2,256) = 18,720 bytes, "18.5 KB", 0.300 ms beside it. */
         {"16 x (1,512,512)", 1, 512, 512, 16, 108000 + 455680},
         /* The same instructions with next to no work: 16 steps, 28.48 us; 16 macro-tiles, 152 us; the controller
-           takes 18,608 * 16 ns = 297.728 us, "0.30 ms". */
-        {"16 x (1,64,256): the controller", 1, 64, 256, 16, 108000 + 297728},
-        /* Two macro-tiles wide, still one task of B each, as M is at most 256: 18,608 bytes. 32 macro-tiles: 304 us. */
+           takes 18,720 * 16 ns = 299.520 us, "0.30 ms". */
+        {"16 x (1,64,256): the controller", 1, 64, 256, 16, 108000 + 299520},
+        /* Two macro-tiles wide, still one task of B each, as M is at most 256: 18,720 bytes. 32 macro-tiles: 304 us. */
         {"16 x (1,64,512): one task of B", 1, 64, 512, 16, 108000 + 304000},
-        /* One product of one step: 80 + 4 * 360 = 1,520 bytes, 24.32 us. */
-        {"one step", 1, 1, 1, 1, 108000 + 24320},
-        {"one step, full", 256, 64, 256, 1, 108000 + 24320},
+        /* One product of one step: 80 + 4 * 388 = 1,632 bytes, 26.112 us. */
+        {"one step", 1, 1, 1, 1, 108000 + 26112},
+        {"one step, full", 256, 64, 256, 1, 108000 + 26112},
         /* Kt 1: 100 macro-tiles, 950 us, drain longer than their 100 steps compute, 178 us. */
         {"2560x64 @ 64x2560: C drains", 2560, 64, 2560, 1, 108000 + 950000},
         /* Kt 5 is the last where draining is longer: 5 * 1.78 = 8.9 < 9.5 us; Kt 6: 10.68 us. */
@@ -447,7 +447,7 @@ START_TEST(test_faults_by_script)
                 flight_init(&flight);
                 for (int n = 0; n < 3; n++)
                         (void)flight_add(&flight, 1, 512, 512, NULL);
-                /* 48 steps: 85.44 us; 80 + 4 * (120 + 360 + 360) = 3,440 bytes, 55 us */
+                /* 48 steps: 85.44 us; 80 + 4 * (148 + 360 + 360) = 3,552 bytes, 57 us */
                 ck_assert_uint_eq(run(&flight), expected[i].times * (108000 + 85440));
                 expect_status(&flight, expected[i].status);
         }
@@ -579,8 +579,8 @@ START_TEST(test_in_time)
         ck_assert_uint_eq(flight.n_reported, 0);
         ck_assert(fake_timeline_step(&fake));
         ck_assert(flight.is_done);
-        ck_assert_uint_eq(flight.done_ns, 108000 + 24320);
-        ck_assert_uint_eq(flight.batch.device_ns, 108000 + 24320); /* the model's, not the CPU's */
+        ck_assert_uint_eq(flight.done_ns, 108000 + 26112);
+        ck_assert_uint_eq(flight.batch.device_ns, 108000 + 26112); /* the model's, not the CPU's */
         ck_assert_uint_eq(device->counters.overruns, 0);
         close_all();
 }
@@ -611,12 +611,12 @@ START_TEST(test_overrun)
         expect_results();
         ck_assert(!next.is_done);
         ck_assert_uint_eq(device->counters.overruns, 1);
-        ck_assert_uint_eq(flight.done_ns, 108000 + 24320 + 500000);
-        ck_assert_uint_eq(flight.batch.device_ns, 108000 + 24320);
+        ck_assert_uint_eq(flight.done_ns, 108000 + 26112 + 500000);
+        ck_assert_uint_eq(flight.batch.device_ns, 108000 + 26112);
         ck_assert(fake_timeline_step(&fake));
         while (!next.is_done)
                 (void)uv_run(&loop, UV_RUN_ONCE);
-        ck_assert_uint_eq(next.done_ns, flight.done_ns + 108000 + 24320);
+        ck_assert_uint_eq(next.done_ns, flight.done_ns + 108000 + 26112);
         close_all();
 }
 END_TEST
