@@ -80,17 +80,50 @@ const struct npu_traits *npu_model_traits(enum npu_model model)
         return &traits[model];
 }
 
+/* What goes on at the same time, and takes as long as the longest of them. */
+static const struct {
+        const char *what;
+        double step_ns, macro_tile_ns, stream_byte_ns;
+} phoenix_parts[] = {
+        {"computing", .step_ns = STEP_NS},
+        {"a lane", .step_ns = MAX(STREAM64_A_OBJECT_BYTES, STREAM64_B_OBJECT_BYTES) / LANE_BYTES_NS},
+        {"memory",
+         .step_ns = STREAM64_COLUMNS * (STREAM64_A_OBJECT_BYTES + STREAM64_B_OBJECT_BYTES) / INPUT_BYTES_NS},
+        {"draining C", .macro_tile_ns = MACRO_TILE_NS},
+        {"the stream", .stream_byte_ns = STREAM_NS_A_BYTE},
+};
+
+static double longest_part(const struct stream64_totals *totals, const char **ret_what)
+{
+        const double bytes = (double)stream64_stream_bytes(totals, STREAM64_POLL);
+        double longest = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(phoenix_parts); i++) {
+                const double ns = (double)totals->steps * phoenix_parts[i].step_ns +
+                                  (double)totals->macro_tiles * phoenix_parts[i].macro_tile_ns +
+                                  bytes * phoenix_parts[i].stream_byte_ns;
+
+                if (ns <= longest)
+                        continue;
+                longest = ns;
+                *ret_what = phoenix_parts[i].what;
+        }
+        return longest;
+}
+
 double npu_phoenix_ns(const struct stream64_totals *totals)
 {
-        const double steps = (double)totals->steps;
-        double ns = steps * STEP_NS;
+        const char *what;
 
-        ns = max(ns, steps * MAX(STREAM64_A_OBJECT_BYTES, STREAM64_B_OBJECT_BYTES) / LANE_BYTES_NS);
-        ns = max(ns, steps * STREAM64_COLUMNS * (STREAM64_A_OBJECT_BYTES + STREAM64_B_OBJECT_BYTES) /
-                             INPUT_BYTES_NS);
-        ns = max(ns, (double)totals->macro_tiles * MACRO_TILE_NS);
-        ns = max(ns, (double)stream64_stream_bytes(totals, STREAM64_POLL) * STREAM_NS_A_BYTE);
-        return PROLOGUE_NS + ns;
+        return PROLOGUE_NS + longest_part(totals, &what);
+}
+
+const char *npu_phoenix_limit(const struct stream64_totals *totals)
+{
+        const char *what = "nothing";
+
+        (void)longest_part(totals, &what);
+        return what;
 }
 
 static struct npu_outlay phoenix_run(const struct npu_product *products, size_t n_products)

@@ -42,6 +42,8 @@ struct npu_product {
 
 /* What a submission of these totals takes on NPU_PHOENIX. */
 double npu_phoenix_ns(const struct stream64_totals *totals);
+/* What of it takes longest: a static word or two. */
+const char *npu_phoenix_limit(const struct stream64_totals *totals);
 
 /* Of one product on NPU_PHOENIX: as many multiply-adds as would take as long. At least those that it has. */
 double npu_phoenix_work_macs(uint64_t m, uint64_t k, uint64_t n);
