@@ -265,10 +265,8 @@ static int verify_lane_balance(struct verifier *v, enum lane_kind kind, unsigned
         if (sent == due)
                 return 0;
         return FAULT(v, last == TXN_NONE ? 0 : v->check->transfers[last].word,
-                     "lane %c%u is out of balance: it carries %" PRIu64
-                     " bytes, %g objects, and the batch needs "
-                     "%" PRIu64,
-                     traits->name, column, sent, (double)sent / (double)traits->object_bytes,
+                     "lane %c%u is out of balance: it carries %g objects, and the batch needs %" PRIu64,
+                     traits->name, column, (double)sent / (double)traits->object_bytes,
                      due / traits->object_bytes);
 }
 
