@@ -8,6 +8,7 @@ struct plan {
         const struct cost_model *cost;
         double bound_ns;     /* `batch-bound`, or when the first deadline in it says so */
         double predicted_ns; /* of all stacks, and of the submission itself */
+        double share;        /* of what a submission can hold */
         size_t n_slices;
         size_t n_stacks;
         struct plan_stack {
@@ -97,22 +98,39 @@ static double added_ns(const struct plan *plan, const struct product *product, s
                batcher_job_ns(plan->batcher, plan->cost, product, before);
 }
 
+/* What they would add to what it holds. */
+static double added_share(const struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
+{
+        const uint64_t before = stack_rows(plan, stack);
+
+        if (!plan->batcher->share)
+                return 0;
+        return plan->batcher->share(product, before + rows) -
+               (before > 0 ? plan->batcher->share(product, before) : 0);
+}
+
+/* Whether rows are within both bounds. */
+static bool rows_fit(const struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
+{
+        return plan->predicted_ns + added_ns(plan, product, stack, rows) <= plan->bound_ns &&
+               plan->share + added_share(plan, product, stack, rows) <= 1;
+}
+
 /* How many more rows of a product the batch may take: all, or so many that their stack is a multiple of the granule. */
 static uint64_t rows_within(const struct plan *plan, const struct product *product, size_t stack,
                             uint64_t rows_left)
 {
         const uint64_t granule = plan->batcher->granule_rows, block = plan->batcher->padding.rows;
         const uint64_t before = stack_rows(plan, stack), free_rows = stack_free_rows(plan, stack);
-        const double left_ns = plan->bound_ns - plan->predicted_ns;
         uint64_t blocks = 0, too_many = rows_left / block + 1, rows;
 
-        if (free_rows >= rows_left || added_ns(plan, product, stack, rows_left) <= left_ns)
+        if (free_rows >= rows_left || rows_fit(plan, product, stack, rows_left))
                 return rows_left;
         while (too_many - blocks >
                1) { /* as many blocks as fit, by halves: what rows cost need not be linear */
                 const uint64_t middle = blocks + (too_many - blocks) / 2;
 
-                if (added_ns(plan, product, stack, MIN(free_rows + middle * block, rows_left)) <= left_ns)
+                if (rows_fit(plan, product, stack, MIN(free_rows + middle * block, rows_left)))
                         blocks = middle;
                 else
                         too_many = middle;
@@ -127,6 +145,7 @@ static double plan_add(struct plan *plan, const struct product *product, size_t 
 {
         const double ns = added_ns(plan, product, stack, rows);
 
+        plan->share += added_share(plan, product, stack, rows);
         if (stack == plan->n_stacks)
                 plan->stacks[plan->n_stacks++] = (struct plan_stack){.product = product};
         plan->stacks[stack].rows += rows;
@@ -214,7 +233,7 @@ static bool group_add(struct plan *plan, const struct job *job)
                         return false;
                 (void)plan_add(plan, &job->product, stack, job_rows_left(job));
         }
-        return plan->predicted_ns <= plan->bound_ns;
+        return plan->predicted_ns <= plan->bound_ns && plan->share <= 1;
 }
 
 static struct plan plan_empty(const struct batcher *batcher, const struct cost_model *cost)

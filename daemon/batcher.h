@@ -24,10 +24,11 @@
 struct batcher {
         uint64_t bound_ns; /* `batch-bound`; one row, or the rows that a device pads it to, may be longer */
         bool stacks;       /* slices of the same B are computed as one product */
-        uint64_t granule_rows; /* these four: struct device */
+        uint64_t granule_rows; /* these five: struct device */
         struct device_padding padding;
         size_t stacks_max;
         double (*work_macs)(const struct product *product, uint64_t rows);
+        double (*share)(const struct product *product, uint64_t rows);
 };
 
 /* What was composed besides the batch. */

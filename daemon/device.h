@@ -89,6 +89,11 @@ struct device {
          * with padding.
          */
         double (*work_macs)(const struct product *product, uint64_t rows);
+        /*
+         * The share of what a submission can hold that a stack of so many rows takes: shares of a batch sum to at most 1,
+         * but for a first block of rows that is too large by itself. NULL: there is no such limit.
+         */
+        double (*share)(const struct product *product, uint64_t rows);
         struct {
                 uint64_t buffer_syncs;  /* operand transfers to or from the device's own memory */
                 uint64_t matrix_copies; /* copies of whole operands: packing A or B, unpacking C */

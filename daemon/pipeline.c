@@ -395,6 +395,7 @@ int pipeline_set_device(struct pipeline *pipeline, struct device *device)
                 .padding = device->padding,
                 .stacks_max = device->stacks_max,
                 .work_macs = device->work_macs,
+                .share = device->share,
         };
         pipeline->scheduler.aging_ns = (uint64_t)((double)settings->aging_ns * scale);
         pipeline->scheduler.slack_ns = (double)settings->bound_ns * scale;

@@ -18,6 +18,7 @@
 #include "daemon/device-worker.h"
 #include "daemon/device/devices.h"
 #include "daemon/device/portable.h"
+#include "daemon/npu/stream64-plan.h"
 #include "proto/npu-model.h"
 
 #include <errno.h>
@@ -114,6 +115,45 @@ static void stacks_describe(const struct batch *batch, struct npu_product produc
         }
 }
 
+static void outlay_add(struct npu_outlay *outlay, const struct npu_outlay *more)
+{
+        outlay->ns += more->ns;
+        outlay->calls += more->calls;
+        outlay->buffer_syncs += more->buffer_syncs;
+        outlay->matrix_copies += more->matrix_copies;
+}
+
+/* What stream64 makes of it: one submission, or several where its buffers are too small for one. */
+static struct npu_outlay outlay_planned(const struct npu_product *products, size_t n)
+{
+        struct stream64_product planned[BATCH_STACKS_MAX];
+        struct stream64_part parts[STREAM64_JOBS_MAX];
+        struct npu_outlay outlay = {0};
+        struct stream64_batch batch;
+        struct stream64_plan plan;
+
+        for (size_t i = 0; i < n; i++)
+                planned[i] = (struct stream64_product){.m = products[i].m,
+                                                       .k = products[i].k,
+                                                       .n = products[i].n,
+                                                       .b_is_resident = products[i].b_is_resident};
+        stream64_plan_begin(&plan, planned, n, STREAM64_POLL);
+        while (stream64_plan_next(&plan, &batch, parts) == 0) {
+                struct npu_product jobs[STREAM64_JOBS_MAX];
+                struct npu_outlay submission;
+
+                for (size_t i = 0; i < batch.n_jobs; i++) {
+                        jobs[i] = products[parts[i].product];
+                        jobs[i].m = parts[i].rows;
+                        jobs[i].n = parts[i].cols;
+                }
+                submission = npu_model_run(NPU_PHOENIX, jobs, batch.n_jobs);
+                outlay_add(&outlay, &submission);
+        }
+        assert(plan.product == n); /* K is within what the protocol allows, and B is somewhere in memory */
+        return outlay;
+}
+
 /* What the device would do of it; and each B that stays is packed once. */
 static uint64_t outlay_count(struct sim *sim, const struct batch *batch)
 {
@@ -121,7 +161,8 @@ static uint64_t outlay_count(struct sim *sim, const struct batch *batch)
         struct npu_outlay outlay;
 
         stacks_describe(batch, products);
-        outlay = npu_model_run(sim->model, products, batch->n_stacks);
+        outlay = sim->model == NPU_PHOENIX ? outlay_planned(products, batch->n_stacks)
+                                           : npu_model_run(sim->model, products, batch->n_stacks);
         sim->device.counters.buffer_syncs += outlay.buffer_syncs;
         sim->device.counters.matrix_copies += outlay.matrix_copies;
         for (size_t i = 0; i < batch->n_stacks; i++) {
@@ -249,6 +290,12 @@ static double phoenix_work_macs(const struct product *product, uint64_t rows)
         return npu_phoenix_work_macs(rows, product->k, product->n);
 }
 
+static double phoenix_share(const struct product *product, uint64_t rows)
+{
+        return stream64_share(&(struct stream64_product){
+                .m = rows, .k = product->k, .n = product->n, .b_is_resident = product->resident != NULL});
+}
+
 static void sim_describe(struct sim *sim, const struct device_events *events, void *userdata)
 {
         const struct npu_traits *traits = npu_model_traits(sim->model);
@@ -268,6 +315,7 @@ static void sim_describe(struct sim *sim, const struct device_events *events, vo
                 .seed_fixed_ns = traits->fixed_ns * sim->scale,
                 .seed_ns_per_mac = traits->ns_per_mac * sim->scale,
                 .work_macs = sim->model == NPU_PHOENIX ? phoenix_work_macs : NULL,
+                .share = sim->model == NPU_PHOENIX ? phoenix_share : NULL,
         };
         assert(traits->slots <= ARRAY_SIZE(sim->runs));
 }

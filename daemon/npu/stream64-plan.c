@@ -5,6 +5,9 @@
 
 #define WEIGHTS_ALIGN 4096
 
+/* What a stream has besides those of its jobs' tasks: see stream64.c. */
+#define STREAM_BYTES_OF_JOBS (STREAM64_STREAM_BYTES_MAX - 1024.0)
+
 /* A batch that is being filled. */
 struct filling {
         struct stream64_batch batch;
@@ -12,6 +15,11 @@ struct filling {
         struct stream64_totals totals;
         uint64_t a_bytes, b_bytes; /* of their slots, taken so far */
 };
+
+static struct stream64_size product_size(const struct stream64_product *product)
+{
+        return stream64_size_of(product->m, product->k, product->n);
+}
 
 static uint64_t a_slot_bytes(struct stream64_size size)
 {
@@ -21,6 +29,24 @@ static uint64_t a_slot_bytes(struct stream64_size size)
 static uint64_t b_slot_bytes(struct stream64_size size)
 {
         return STREAM64_COLUMNS * size.n * size.k * STREAM64_B_OBJECT_BYTES;
+}
+
+/* By multiplication of doubles, which no shape overflows. Every limit is one of sums over the jobs of a batch. */
+double stream64_share(const struct stream64_product *product)
+{
+        const struct stream64_size size = product_size(product);
+        const double m = (double)size.m, n = (double)size.n, k = (double)size.k;
+        struct stream64_totals totals = {0};
+        double share;
+
+        stream64_totals_add(&totals, size);
+        share = m * n / (double)STREAM64_MACRO_TILES_MAX; /* repeats are within their limit if this is */
+        share = MAX(share, STREAM64_COLUMNS * m * k * STREAM64_A_OBJECT_BYTES / (double)STREAM64_SLOT_BYTES);
+        if (!product->b_is_resident)
+                share = MAX(share,
+                            STREAM64_COLUMNS * n * k * STREAM64_B_OBJECT_BYTES / (double)STREAM64_SLOT_BYTES);
+        share = MAX(share, (double)stream64_job_stream_bytes(&totals) / STREAM_BYTES_OF_JOBS);
+        return MAX(share, npu_phoenix_ns(&totals) / STREAM64_BATCH_NS_MAX);
 }
 
 /* Whether a job of this size can join. */
@@ -39,11 +65,6 @@ static bool filling_takes(const struct filling *filling, const struct stream64_p
                (!sends_b || filling->b_bytes + b_slot_bytes(size) <= STREAM64_SLOT_BYTES) &&
                stream64_stream_bytes(&totals, plan->flow) <= STREAM64_STREAM_BYTES_MAX &&
                npu_phoenix_ns(&totals) <= STREAM64_BATCH_NS_MAX;
-}
-
-static struct stream64_size product_size(const struct stream64_product *product)
-{
-        return stream64_size_of(product->m, product->k, product->n);
 }
 
 /* As many columns of macro-tiles as one row of them may have in a batch of its own: nearly always all. */

@@ -20,6 +20,12 @@ struct stream64_product {
         uint64_t b_offset;  /* of a resident B in the weights object: bytes, a multiple of 4,096 */
 };
 
+/*
+ * The largest share of any of a batch's limits that a product takes by itself. Products whose shares sum to at most 1, 16
+ * of them at most, come to one batch; a product of more than 1 is cut.
+ */
+double stream64_share(const struct stream64_product *product);
+
 /* What a job computes: elements of C of one product. */
 struct stream64_part {
         size_t product;

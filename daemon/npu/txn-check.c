@@ -114,11 +114,11 @@ static int check_blockwrite(struct checker *c, const struct txn_op *op)
                 return FAULT(c, op,
                              "word 3 of descriptor %u of column %u is 0x%x: it would not read in one line",
                              bd, column, op->data[3]);
-        if ((op->data[4] & ~(3u << 30)) != 0 || op->data[4] >> 30 == 3)
+        if (op->data[4] != TXN_BD_WORD4)
                 return FAULT(c, op,
-                             "word 4 of descriptor %u of column %u is 0x%x: it may hold a burst length of 0, "
-                             "1 or 2 alone",
-                             bd, column, op->data[4]);
+                             "word 4 of descriptor %u of column %u is 0x%x, not 0x%x: bursts of 256 bytes, "
+                             "no stride",
+                             bd, column, op->data[4], TXN_BD_WORD4);
         if (op->data[5] != TXN_BD_WORD5)
                 return FAULT(c, op, "word 5 of descriptor %u of column %u is 0x%x, not 0x%x", bd, column,
                              op->data[5], TXN_BD_WORD5);

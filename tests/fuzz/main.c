@@ -25,7 +25,7 @@
 #include "hex.h"
 #include "proto/base.h"
 
-#define INPUT_BYTES_MAX  4096 /* longer ones find nothing new in headers, and cost time */
+#define INPUT_BYTES_MAX  8192 /* longer ones find nothing new in headers, and cost time */
 #define CORPUS_FILES_MAX 256
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

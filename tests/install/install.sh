@@ -17,9 +17,9 @@ fail() {
 
 echo "== files"
 for file in \
-        "$prefix"/{sbin/npumatmuld,bin/npumm-client,include/npumm.h} \
+        "$prefix"/{sbin/{npumatmuld,npumm-txn},bin/npumm-client,include/npumm.h} \
         "$libdir"/{libnpumm.so,libnpumm.so.0,pkgconfig/npumm.pc,cmake/npumm/npummConfig.cmake} \
-        "$mandir"/{man1/npumm-client.1,man3/libnpumm.3,man5/npumatmuld.conf.5,man8/npumatmuld.8} \
+        "$mandir"/{man1/npumm-client.1,man3/libnpumm.3,man5/npumatmuld.conf.5,man8/{npumatmuld,npumm-txn}.8} \
         "$prefix"/share/bash-completion/completions/npumm-client \
         "$prefix"/lib/systemd/system/npumatmuld.{service,socket} \
         "$prefix"/lib/{sysusers.d/npumatmuld.conf,udev/rules.d/70-npumatmul.rules} \
@@ -55,4 +55,5 @@ run "$work/build/consumer"
 
 echo "== programs"
 "$stage$prefix/sbin/npumatmuld" --version
+"$stage$prefix/sbin/npumm-txn" plan 500,512,512 >/dev/null
 LD_LIBRARY_PATH=$stage$libdir "$stage$prefix/bin/npumm-client" --help >/dev/null

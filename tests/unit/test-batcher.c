@@ -523,6 +523,64 @@ START_TEST(test_work_of_a_device_of_its_own)
 }
 END_TEST
 
+/* A submission that holds ten rows of whatever it is, or twenty of B that stays. */
+static double tenth_share(const struct product *product, uint64_t rows)
+{
+        return (double)rows / (product->resident ? 20 : 10);
+}
+
+START_TEST(test_a_submission_holds_so_much)
+{
+        batcher.share = tenth_share;
+        jobs[0] = job_push(&(struct wish){.m = 8, .weights = 1});
+        jobs[1] = job_push(&(struct wish){.m = 3});
+        jobs[2] = job_push(&(struct wish){.m = 4});
+        ck_assert(compose()); /* 8 / 20, 3 / 10, and 3 of the last one's rows */
+        ck_assert_uint_eq(batch.n_slices, 3);
+        ck_assert_uint_eq(batch.slices[2].rows, 3);
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.n_slices, 1);
+        ck_assert_uint_eq(batch.slices[0].rows, 1);
+        for (size_t i = 0; i < 3; i++)
+                (void)job_drop(jobs[i]);
+}
+END_TEST
+
+/* A group that holds too much for one is no group. */
+START_TEST(test_a_group_holds_too_much)
+{
+        batcher.share = tenth_share;
+        jobs[0] = job_push(&(struct wish){.m = 6, .more = true});
+        jobs[1] = job_push(&(struct wish){.m = 6});
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.n_slices, 2);
+        ck_assert_uint_eq(batch.slices[0].rows, 6);
+        ck_assert_uint_eq(batch.slices[1].rows, 4);
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.slices[0].rows, 2);
+        for (size_t i = 0; i < 2; i++)
+                (void)job_drop(jobs[i]);
+}
+END_TEST
+
+/* What is too large by itself goes all the same, a block of rows at a time: the device makes several of it. */
+START_TEST(test_a_row_that_no_submission_holds)
+{
+        pad_to_blocks();
+        batcher.share = tenth_share;
+        batcher.padding.rows = batcher.granule_rows = 16;
+        batcher.bound_ns = UINT64_MAX / 2;
+        jobs[0] = job_push(&(struct wish){.m = 33});
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.slices[0].rows, 16);
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.slices[0].rows, 16);
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.slices[0].rows, 1);
+        (void)job_drop(jobs[0]);
+}
+END_TEST
+
 /* As many slices as a batch holds, and not one more, not even in what would be padding. */
 START_TEST(test_slices_max)
 {
@@ -619,6 +677,9 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_charges);
         tcase_add_test(tcase, test_npu_padding);
         tcase_add_test(tcase, test_work_of_a_device_of_its_own);
+        tcase_add_test(tcase, test_a_submission_holds_so_much);
+        tcase_add_test(tcase, test_a_group_holds_too_much);
+        tcase_add_test(tcase, test_a_row_that_no_submission_holds);
         tcase_add_test(tcase, test_slices_max);
         tcase_add_test(tcase, test_starving_bulk);
         tcase_add_test(tcase, test_riding_is_no_turn);

@@ -284,6 +284,56 @@ START_TEST(test_random)
 }
 END_TEST
 
+/* Whoever keeps the sum of shares below 1 gets one batch, whatever the shapes. */
+START_TEST(test_shares)
+{
+        uint64_t n_full = 0;
+        struct rng rng;
+
+        rng_start(&rng, "stream64-plan, shares");
+        for (int round = 0; round < 3000; round++) {
+                struct stream64_product products[STREAM64_JOBS_MAX];
+                double share = 0;
+                size_t n = 0;
+
+                while (n < STREAM64_JOBS_MAX) {
+                        const struct stream64_product product = {.m = log_uniform(&rng, 100000),
+                                                                 .k = log_uniform(&rng, 131071),
+                                                                 .n = log_uniform(&rng, 20000),
+                                                                 .b_is_resident = rng_once_in(&rng, 2)};
+                        const double more = stream64_share(&product);
+
+                        ck_assert(more > 0);
+                        if (share + more > 1)
+                                break;
+                        share += more;
+                        products[n++] = product;
+                }
+                if (n == 0)
+                        continue;
+                n_full += share > 0.5;
+                stream64_plan_begin(&plan, products, n, STREAM64_POLL);
+                ck_assert_int_eq(next(), 0);
+                ck_assert_uint_eq(batch.n_jobs, n);
+                ck_assert_int_eq(next(), STREAM64_PLAN_E_END);
+        }
+        ck_assert_uint_gt(n_full, 100);
+}
+END_TEST
+
+/* And it is no more careful than it has to be: one limit met exactly is a share of 1. */
+START_TEST(test_share_of_a_full_batch)
+{
+        const struct stream64_product c = {16 * 256, 64, 16 * 256, true, 0},
+                                      b = {1, 64 * 1024, 256, false, 0},
+                                      over = {16 * 256 + 1, 64, 16 * 256, true, 0};
+
+        ck_assert_double_eq(stream64_share(&c), 1);
+        ck_assert_double_eq_tol(stream64_share(&b), 4160.0 / 16384, 1e-9); /* its A; B is a little smaller */
+        ck_assert_double_gt(stream64_share(&over), 1);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("stream64-plan");
@@ -297,6 +347,8 @@ int main(void)
         tcase_add_test(tc, test_out_of_reach);
         tcase_add_test(tc, test_fault_comes_last);
         tcase_add_test(tc, test_random);
+        tcase_add_test(tc, test_shares);
+        tcase_add_test(tc, test_share_of_a_full_batch);
         suite_add_tcase(suite, tc);
         return suite_run(suite);
 }

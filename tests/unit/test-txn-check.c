@@ -211,8 +211,9 @@ START_TEST(test_descriptor_words)
         expect_word_fault(at, 4 + 1, 64, "the address is the patch's");
         expect_word_fault(at, 4 + 2, 1, "the address is the patch's");
         expect_word_fault(at, 4 + 3, 1, "word 3 of descriptor 0 of column 3");
-        expect_word_fault(at, 4 + 4, 0xC0000000, "a burst length of 0, 1 or 2");
-        expect_word_fault(at, 4 + 4, 0x80000001, "a burst length of 0, 1 or 2");
+        expect_word_fault(at, 4 + 4, 0xC0000000, "word 4 of descriptor 0 of column 3");
+        expect_word_fault(at, 4 + 4, 0x40000000, "bursts of 256 bytes");
+        expect_word_fault(at, 4 + 4, 0x80000001, "bursts of 256 bytes, no stride");
         expect_word_fault(at, 4 + 5, 0x02000001, "word 5");
         expect_word_fault(at, 4 + 6, 1u << 20,
                           "word 6 of descriptor 0 of column 3 is 0x100000: repeats would move on");
