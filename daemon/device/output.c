@@ -11,25 +11,25 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "elements in arenas are
 #define TILE16_DEPTH 16 /* of the original kernel: one 16x16x16 tile a call */
 #define TILE16_SHIFT 7
 
-static int8_t clamp_int8(int64_t value)
+static int8_t clamp_int8(int32_t value)
 {
         return (int8_t)MAX(INT8_MIN, MIN(INT8_MAX, value));
 }
 
 /* value * 2^-shift, rounded towards minus infinity. */
-static int64_t shift_floor(int64_t value, uint32_t shift)
+static int32_t shift_floor(int32_t value, uint32_t shift)
 {
         return value >> shift; /* arithmetic on every compiler that we build with */
 }
 
-/* value * 2^-shift, rounded to the nearest, ties to even; in 64 bits, where adding half cannot overflow. */
-static int64_t shift_nearest_even(int64_t value, uint32_t shift)
+/* value * 2^-shift, rounded to the nearest, ties to even. What is shifted out is compared, so nothing can overflow. */
+static int32_t shift_nearest_even(int32_t value, uint32_t shift)
 {
-        int64_t floor = value >> shift;
-        int64_t rest = value - floor * ((int64_t)1 << shift);
-        int64_t twice = 2 * rest - ((int64_t)1 << shift);
+        const int32_t floor = value >> shift;
+        const uint32_t unit = (uint32_t)1 << shift;
+        const uint32_t twice = ((uint32_t)value & (unit - 1)) * 2;
 
-        return floor + (twice > 0 || (twice == 0 && (floor & 1)));
+        return floor + (twice > unit || (twice == unit && (floor & 1)));
 }
 
 uint64_t output_k_step(const struct product *product)
@@ -47,14 +47,17 @@ void output_fold(const struct product *product, const int32_t *sums, int32_t *to
                         total[i] += sums[i];
 }
 
+/* The shift is a local one: c may be anything to the compiler, the product too. */
 static void store_int8(const struct product *product, int8_t *c, const int32_t *total, size_t n)
 {
+        const uint32_t shift = product->shift;
+
         if (product->rounding == ROUNDING_NEAREST_EVEN)
                 for (size_t i = 0; i < n; i++)
-                        c[i] = clamp_int8(shift_nearest_even(total[i], product->shift));
+                        c[i] = clamp_int8(shift_nearest_even(total[i], shift));
         else
                 for (size_t i = 0; i < n; i++)
-                        c[i] = clamp_int8(shift_floor(total[i], product->shift));
+                        c[i] = clamp_int8(shift_floor(total[i], shift));
 }
 
 static void store_float32(const struct product *product, uint64_t row, uint64_t col, float *c,

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench-pack.c - how fast matrices are packed and unpacked, next to memcpy.
+ *
+ *     bench-pack [--smoke]
+ *
+ * Both in one run, turn and turn about on the same buffers, so that whatever else the machine does hits both: memcpy of
+ * the matrix between its own place and the slot, then the packer, or the other way round. Prints one line of JSON: for
+ * each packer the median over rounds of GB/s, bytes read plus bytes written, and of the ratio to memcpy's in the same
+ * round (1: as fast). --smoke makes one round, to see that it runs.
+ */
+#include <stdio.h>
+#include <time.h>
+
+#include "daemon/npu/pack.h"
+#include "tests/lib/rng.h"
+
+enum { ROUNDS = 1001, WARM_ROUNDS = 50, M = 1500, K = 512, N = 512, PAGE = 4096 };
+
+static struct product product = {.m = M, .k = K, .n = N, .lda = K, .ldb = N, .ldc = N, .form = OUTPUT_INT32};
+static const struct pack_part part = {.product = &product, .rows = M, .cols = N};
+static struct stream64_batch batch = {.n_jobs = 1};
+static uint8_t *a_slot, *b_slot, *c_slot;
+static struct pack_count count;
+
+static void run_a(void)
+{
+        pack_a_frame(a_slot, &batch.jobs[0], M);
+        pack_a(a_slot, &batch.jobs[0], &part, &count);
+}
+
+static void run_b(void)
+{
+        pack_b(b_slot, &batch.jobs[0].b, &part, &count);
+}
+
+static void run_c(void)
+{
+        unpack_c(c_slot, &batch, 0, &part, &count);
+}
+
+struct subject {
+        const char *name;
+        void (*run)(void);
+        void *to;         /* memcpy's, */
+        const void *from; /* likewise */
+        size_t bytes;     /* of the matrix */
+        size_t written;   /* by the packer */
+};
+
+static double now_ns(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static double run_ns(const struct subject *subject, bool by_memcpy)
+{
+        const double start_ns = now_ns();
+
+        if (by_memcpy) {
+                memcpy(subject->to, subject->from, subject->bytes);
+                __asm__ volatile("" ::: "memory"); /* nobody reads it: it is copied all the same */
+        } else {
+                subject->run();
+        }
+        return now_ns() - start_ns;
+}
+
+static int compare(const void *a, const void *b)
+{
+        const double x = *(const double *)a, y = *(const double *)b;
+
+        return x < y ? -1 : x > y;
+}
+
+static double median(double *values, size_t n)
+{
+        qsort(values, n, sizeof *values, compare);
+        return values[n / 2];
+}
+
+static void measure(const struct subject *subject, size_t n_rounds)
+{
+        static double packer[ROUNDS], copy[ROUNDS], ratio[ROUNDS];
+
+        for (size_t i = 0; i < n_rounds + WARM_ROUNDS; i++) {
+                const size_t at = i < WARM_ROUNDS ? 0 : i - WARM_ROUNDS; /* the warm ones are overwritten */
+                double ns[2];
+
+                for (size_t turn = 0; turn < 2; turn++) {
+                        const bool by_memcpy = (turn + i) % 2 == 0;
+
+                        ns[by_memcpy] = run_ns(subject, by_memcpy);
+                }
+                packer[at] = (double)(subject->bytes + subject->written) / ns[false];
+                copy[at] = (double)(2 * subject->bytes) / ns[true];
+                ratio[at] = packer[at] / copy[at];
+        }
+        (void)printf("\"%s\": {\"gb_per_s\": %.2f, \"memcpy_gb_per_s\": %.2f, \"ratio\": %.3f}",
+                     subject->name, median(packer, n_rounds), median(copy, n_rounds),
+                     median(ratio, n_rounds));
+}
+
+/* Whole pages, warm, and with something in them. */
+static void *buffer_new(struct rng *rng, size_t bytes)
+{
+        void *buffer = aligned_alloc(PAGE, (bytes + PAGE - 1) / PAGE * PAGE);
+
+        if (!buffer)
+                abort();
+        rng_fill(rng, buffer, bytes);
+        return buffer;
+}
+
+int main(int argc, char **argv)
+{
+        const size_t n_rounds = argc > 1 && strcmp(argv[1], "--smoke") == 0 ? 1 : ROUNDS;
+        const struct stream64_size size = stream64_size_of(M, K, N);
+        struct stream64_job *job = &batch.jobs[0];
+        struct rng rng = {.state = 1}; /* whatever they hold, they take as long */
+        int8_t *a, *b;
+
+        job->size = size;
+        job->a.lane_stride = size.m * size.k * STREAM64_A_OBJECT_BYTES;
+        job->b.lane_stride = size.n * size.k * STREAM64_B_OBJECT_BYTES;
+        batch.c.lane_stride = size.m * size.n * STREAM64_C_OBJECT_BYTES;
+        product.a = a = buffer_new(&rng, M * K);
+        product.b = b = buffer_new(&rng, K * N);
+        product.c = buffer_new(&rng, M * N * sizeof(int32_t));
+        a_slot = buffer_new(&rng, STREAM64_COLUMNS * job->a.lane_stride);
+        b_slot = buffer_new(&rng, STREAM64_COLUMNS * job->b.lane_stride);
+        c_slot = buffer_new(&rng, STREAM64_COLUMNS * batch.c.lane_stride);
+        const struct subject subjects[] = {
+                {"a_1500x512", run_a, a_slot, a, M * K, STREAM64_COLUMNS * job->a.lane_stride},
+                {"c_1500x512_int32", run_c, product.c, c_slot, M * N * sizeof(int32_t),
+                 M * N * sizeof(int32_t)},
+                {"b_512x512", run_b, b_slot, b, K * N, K * N},
+                {"b_512x512_transposed", run_b, b_slot, b, K * N, K * N},
+        };
+
+        (void)printf("{\"bench\": \"pack\", \"rounds\": %zu", n_rounds);
+        for (size_t i = 0; i < ARRAY_SIZE(subjects); i++) {
+                product.b_transposed = i == ARRAY_SIZE(subjects) - 1;
+                product.ldb = product.b_transposed ? K : N;
+                (void)printf(", ");
+                measure(&subjects[i], n_rounds);
+        }
+        (void)printf("}\n");
+        free(a);
+        free(b);
+        free(product.c);
+        free(a_slot);
+        free(b_slot);
+        free(c_slot);
+        return 0;
+}
