@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "daemon/npu/pack.h"
+#include "tests/bench/median.h"
 #include "tests/lib/rng.h"
 
 enum { ROUNDS = 1001, WARM_ROUNDS = 50, M = 1500, K = 512, N = 512, PAGE = 4096 };
@@ -67,19 +68,6 @@ static double run_ns(const struct subject *subject, bool by_memcpy)
                 subject->run();
         }
         return now_ns() - start_ns;
-}
-
-static int compare(const void *a, const void *b)
-{
-        const double x = *(const double *)a, y = *(const double *)b;
-
-        return x < y ? -1 : x > y;
-}
-
-static double median(double *values, size_t n)
-{
-        qsort(values, n, sizeof *values, compare);
-        return values[n / 2];
 }
 
 static void measure(const struct subject *subject, size_t n_rounds)

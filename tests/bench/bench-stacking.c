@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "client/npumm.h"
+#include "tests/bench/median.h"
 #include "tests/lib/process.h"
 #include "tests/lib/rng.h"
 
@@ -75,19 +76,6 @@ static double run(struct bench *bench, size_t n_jobs, size_t together)
                         check(bench, npumm_dispatch(bench->client, -1), "dispatch");
         }
         return (now_us() - start_us) / (double)n_jobs;
-}
-
-static int compare(const void *a, const void *b)
-{
-        const double x = *(const double *)a, y = *(const double *)b;
-
-        return x < y ? -1 : x > y;
-}
-
-static double median(double *values, size_t n)
-{
-        qsort(values, n, sizeof *values, compare);
-        return values[n / 2];
 }
 
 static void compare_both(struct bench *bench, const char *name, size_t n_rounds, size_t n_jobs,

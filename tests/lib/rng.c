@@ -39,6 +39,14 @@ uint64_t rng_between(struct rng *rng, uint64_t least, uint64_t most)
         return least + rng_below(rng, most - least + 1);
 }
 
+uint64_t rng_log_up_to(struct rng *rng, uint64_t most)
+{
+        const unsigned bits = 64 - (unsigned)__builtin_clzll(most);
+        const uint64_t least = UINT64_C(1) << rng_below(rng, bits), next = 2 * least - 1;
+
+        return rng_between(rng, least, next < most ? next : most);
+}
+
 bool rng_once_in(struct rng *rng, uint64_t n)
 {
         return rng_below(rng, n) == 0;

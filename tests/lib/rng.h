@@ -29,6 +29,9 @@ uint64_t rng_below(struct rng *rng, uint64_t n);
 /* least .. most, both included. */
 uint64_t rng_between(struct rng *rng, uint64_t least, uint64_t most);
 
+/* 1 .. most, each power of two as likely as any other. */
+uint64_t rng_log_up_to(struct rng *rng, uint64_t most);
+
 /* True once in `n` times. */
 bool rng_once_in(struct rng *rng, uint64_t n);
 

@@ -57,6 +57,14 @@ void stage_close(struct stage *stage)
         free(stage->check);
 }
 
+uint64_t stage_mix(uint64_t h, uint64_t a, uint64_t b)
+{
+        h = ((h + UINT64_C(0x9e3779b97f4a7c15)) ^ a) * UINT64_C(0xff51afd7ed558ccd);
+        h ^= h >> 32;
+        h = (h ^ b) * UINT64_C(0xc4ceb9fe1a85ec53);
+        return h ^ h >> 29;
+}
+
 /* ---- places ---- */
 
 uint8_t *stage_a(const struct stage *stage, const struct stream64_job *job, uint64_t lane, uint64_t m,

@@ -35,6 +35,9 @@ void stage_close(struct stage *stage);
 void stage_run(struct stage *stage, struct rng *rng, const struct stream64_batch *batch,
                enum stream64_flow flow);
 
+/* A step of a tile of C by tags, from array-model.h's words and not from its code. */
+uint64_t stage_mix(uint64_t h, uint64_t a, uint64_t b);
+
 /* Where an object of a job's A (of lane, m, k), of its B, and a core's tile of its C lie. */
 uint8_t *stage_a(const struct stage *stage, const struct stream64_job *job, uint64_t lane, uint64_t m,
                  uint64_t k);

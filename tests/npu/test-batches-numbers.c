@@ -83,15 +83,6 @@ static void set_free(struct set *set)
         }
 }
 
-/* From 1 to `most`, each power of two as likely as any other. */
-static uint64_t log_uniform(struct rng *rng, uint64_t most)
-{
-        const unsigned bits = 64 - (unsigned)__builtin_clzll(most);
-        const uint64_t limit = MIN(UINT64_C(1) << rng_below(rng, bits), most);
-
-        return rng_between(rng, limit, MIN(2 * limit - 1, most));
-}
-
 static uint64_t padded_macs(uint64_t m, uint64_t k, uint64_t n)
 {
         return (m + 255) / 256 * 256 * ((k + 63) / 64 * 64) * ((n + 255) / 256 * 256);
@@ -104,8 +95,8 @@ static struct set set_small(struct rng *rng)
         uint64_t macs = 0;
 
         while (set.n < n) {
-                const uint64_t m = log_uniform(rng, M_MOST), k = log_uniform(rng, K_MOST),
-                               cols = log_uniform(rng, N_MOST);
+                const uint64_t m = rng_log_up_to(rng, M_MOST), k = rng_log_up_to(rng, K_MOST),
+                               cols = rng_log_up_to(rng, N_MOST);
 
                 if (macs + padded_macs(m, k, cols) > MACS_MOST) {
                         if (set.n > 0)

@@ -26,15 +26,6 @@ static uint64_t tag_of(char matrix, uint64_t product, uint64_t row, uint64_t col
         return (uint64_t)(unsigned char)matrix << 56 | product << 48 | row << 24 | col;
 }
 
-/* By array-model.h's words. */
-static uint64_t mix(uint64_t h, uint64_t a, uint64_t b)
-{
-        h = ((h + UINT64_C(0x9e3779b97f4a7c15)) ^ a) * UINT64_C(0xff51afd7ed558ccd);
-        h ^= h >> 32;
-        h = (h ^ b) * UINT64_C(0xc4ceb9fe1a85ec53);
-        return h ^ h >> 29;
-}
-
 /* Tile (row, col) of A: rows 64 * row.., columns 64 * col.. of the product's. */
 static void write_a(const struct stage *stage, const struct stream64_job *job,
                     const struct stream64_part *part)
@@ -94,8 +85,8 @@ static void expect_c(const struct stage *stage, const struct stream64_batch *bat
                         uint64_t due = 0;
 
                         for (uint64_t k = 0; k < size.k; k++)
-                                due = mix(due, tag_of('A', part->product, row, k),
-                                          tag_of('B', part->product, k, col));
+                                due = stage_mix(due, tag_of('A', part->product, row, k),
+                                                tag_of('B', part->product, k, col));
                         stage_expect(is == due,
                                      "job %zu, product %zu: tile (%" PRIu64 ", %" PRIu64
                                      ") of C is %016" PRIx64 ", not %016" PRIx64,

@@ -25,14 +25,6 @@ struct tally {
 
 /* ---- a batch with tags ---- */
 
-static uint64_t mix(uint64_t h, uint64_t a, uint64_t b)
-{
-        h = ((h + UINT64_C(0x9e3779b97f4a7c15)) ^ a) * UINT64_C(0xff51afd7ed558ccd);
-        h ^= h >> 32;
-        h = (h ^ b) * UINT64_C(0xc4ceb9fe1a85ec53);
-        return h ^ h >> 29;
-}
-
 static void fill_operands(const struct stage *stage, struct rng *rng, const struct scene *scene)
 {
         scene_write_headers(&scene->batch, stage->bytes[STREAM64_ARG_A]);
@@ -56,8 +48,8 @@ static bool tile_is_right(const struct stage *stage, const struct stream64_batch
         uint64_t due = 0;
 
         for (uint64_t k = 0; k < job->size.k; k++)
-                due = mix(due, get_le(stage_a(stage, job, i, m, k) + 64, 8),
-                          get_le(stage_b(stage, job, j, n, k), 8));
+                due = stage_mix(due, get_le(stage_a(stage, job, i, m, k) + 64, 8),
+                                get_le(stage_b(stage, job, j, n, k), 8));
         return get_le(stage_c(stage, batch, index, j, i, m, n), 8) == due;
 }
 

@@ -234,13 +234,6 @@ static void expect_limits(enum stream64_flow flow)
         ck_assert_uint_eq(4 * n_words, stream64_stream_bytes(&totals, flow));
 }
 
-static uint64_t log_uniform(struct rng *rng, uint64_t most)
-{
-        const uint64_t limit = UINT64_C(1) << rng_below(rng, 64 - (uint64_t)__builtin_clzll(most) + 1);
-
-        return MIN(rng_between(rng, 1, limit), most);
-}
-
 START_TEST(test_random)
 {
         struct rng rng;
@@ -253,9 +246,9 @@ START_TEST(test_random)
 
                 for (size_t i = 0; i < tally.n_products; i++) {
                         tally.products[i] =
-                                (struct stream64_product){.m = log_uniform(&rng, 100000),
-                                                          .k = log_uniform(&rng, 131071),
-                                                          .n = log_uniform(&rng, 100000),
+                                (struct stream64_product){.m = rng_log_up_to(&rng, 100000),
+                                                          .k = rng_log_up_to(&rng, 131071),
+                                                          .n = rng_log_up_to(&rng, 100000),
                                                           .b_is_resident = false,
                                                           .b_offset = 4096 * rng_below(&rng, 1000)};
                         tally.mt[i] = (tally.products[i].m + 255) / 256;
@@ -297,9 +290,9 @@ START_TEST(test_shares)
                 size_t n = 0;
 
                 while (n < STREAM64_JOBS_MAX) {
-                        const struct stream64_product product = {.m = log_uniform(&rng, 100000),
-                                                                 .k = log_uniform(&rng, 131071),
-                                                                 .n = log_uniform(&rng, 20000),
+                        const struct stream64_product product = {.m = rng_log_up_to(&rng, 100000),
+                                                                 .k = rng_log_up_to(&rng, 131071),
+                                                                 .n = rng_log_up_to(&rng, 20000),
                                                                  .b_is_resident = rng_once_in(&rng, 2)};
                         const double more = stream64_share(&product);
 
