@@ -1,132 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test-manifest.c - the NPU programs' manifest: both formats, every outcome with its line and words, files that are
- * none, lines that inih would take for something else, and that no random damage loads anything else.
+ * none, lines that inih would take for something else.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "daemon/npu/manifest.h"
-#include "tests/lib/rng.h"
+#include "tests/unit/manifest-desk.h"
 #include "tests/unit/suite.h"
 
 #ifndef NPUMM_MANIFEST
 #error "NPUMM_MANIFEST is the path of xclbin/manifest.ini"
 #endif
 
-/* BLAKE2b-256 as everybody knows it: printf abc | b2sum -l 256, and so on. */
-#define ABC      "abc"
-#define ABC_HASH "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"
-#define FOX      "The quick brown fox jumps over the lazy dog"
-#define FOX_HASH "01718cec35cd3d796dd00020e0bfecb473ad23457d063b75eff29c0ffa2e58a9"
-#define PDI_HASH "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff"
-
-static const char good[] = "# The programs.\n"
-                           "[stream64]\n"
-                           "npu = npu1\n"
-                           "kernel = MLIR_AIE\n"
-                           "format = stream64\n"
-                           "version = 1\n"
-                           "columns = 4\n"
-                           "flow = poll\n"
-                           "channels = A0=0:MM2S0 B0=0:MM2S1 C0=0:S2MM0 A1=1:MM2S0 B1=1:MM2S1 C1=1:S2MM0 "
-                           "A2=2:MM2S0 B2=2:MM2S1 C2=2:S2MM0 A3=3:MM2S0 B3=3:MM2S1 C3=3:S2MM0\n"
-                           "file = stream64.xclbin\n" /* line 10 */
-                           "blake2b = " ABC_HASH "\n"
-                           "pdi-blake2b = " PDI_HASH "\n"
-                           "\n"
-                           "[tile16]\n"
-                           "npu = npu1\n"
-                           "kernel = TILE_16\n"
-                           "format = tile16\n"
-                           "version = 1\n"
-                           "columns = 4\n"
-                           "flow = token\n" /* line 20 */
-                           "channels = in=0:MM2S0 out=0:S2MM0\n"
-                           "file = tile16.xclbin\n"
-                           "blake2b = " FOX_HASH "\n";
-
 static const char *const required[] = {"npu", "kernel", "format", "version", "columns", "flow", "channels"};
-
-static struct rng rng;
-static char folder[64], path[96], stream64_path[96], tile16_path[96];
-
-static void bytes_write(const char *to, const void *bytes, size_t n)
-{
-        FILE *file;
-
-        (void)unlink(
-                to); /* a file that is cut to 0 and written again goes to disk when it is closed (ext4) */
-        file = fopen(to, "we");
-        ck_assert_ptr_nonnull(file);
-        ck_assert_uint_eq(fwrite(bytes, 1, n, file), n);
-        ck_assert_int_eq(fclose(file), 0);
-}
-
-static void text_write(const char *to, const char *text)
-{
-        bytes_write(to, text, strlen(text));
-}
-
-static void setup(void)
-{
-        (void)snprintf(folder, sizeof folder, "/tmp/npumm-test-manifest-XXXXXX");
-        ck_assert_ptr_nonnull(mkdtemp(folder));
-        (void)snprintf(path, sizeof path, "%s/manifest.ini", folder);
-        (void)snprintf(stream64_path, sizeof stream64_path, "%s/stream64.xclbin", folder);
-        (void)snprintf(tile16_path, sizeof tile16_path, "%s/tile16.xclbin", folder);
-        text_write(path, good);
-        text_write(stream64_path, ABC);
-        text_write(tile16_path, FOX);
-}
-
-static void teardown(void)
-{
-        (void)remove(path);
-        (void)remove(stream64_path);
-        (void)remove(tile16_path);
-        ck_assert_int_eq(rmdir(folder), 0);
-}
-
-static struct manifest_program *expect_loaded(const char *from, enum manifest_format format)
-{
-        struct manifest_program *program = NULL;
-        char error[MANIFEST_ERROR_MAX] = "";
-        int r = manifest_program_new(from, "npu1", format, &program, error);
-
-        ck_assert_msg(r == 0, "%d: %s", r, error);
-        ck_assert_ptr_nonnull(program);
-        ck_assert_str_eq(error, "");
-        return program;
-}
-
-/* The outcome of what lies in the folder: one line that begins with the place and has `words` in it. */
-static void expect_npu_refused(const char *npu, enum manifest_format format, int outcome, int line,
-                               const char *words)
-{
-        struct manifest_program *program = NULL;
-        char error[MANIFEST_ERROR_MAX] = "", where[128];
-        int r = manifest_program_new(path, npu, format, &program, error);
-
-        ck_assert_msg(r == outcome, "%d instead of %d (%s): %s", r, outcome, words, error);
-        ck_assert_ptr_null(program);
-        if (line > 0)
-                (void)snprintf(where, sizeof where, "%s:%d: ", path, line);
-        else
-                (void)snprintf(where, sizeof where, "%s: ", path);
-        ck_assert_msg(strncmp(error, where, strlen(where)) == 0, "\"%s\" does not begin with \"%s\"", error,
-                      where);
-        ck_assert_msg(strstr(error, words), "\"%s\" lacks \"%s\"", error, words);
-        ck_assert_ptr_null(strchr(error, '\n'));
-}
-
-static void expect_refused(int outcome, int line, const char *words)
-{
-        expect_npu_refused("npu1", MANIFEST_STREAM64, outcome, line, words);
-}
 
 /* Writes the good manifest with the first `from` replaced. */
 static void good_write_with(const char *from, const char *to)
@@ -499,163 +388,6 @@ END_TEST
 
 /* ---- by chance ---- */
 
-struct text {
-        size_t n;
-        char bytes[2 * sizeof good];
-};
-
-static void text_replace(struct text *text, size_t at, size_t n, const char *by, size_t n_by)
-{
-        if (text->n - n + n_by >= sizeof text->bytes)
-                return;
-        memmove(text->bytes + at + n_by, text->bytes + at + n, text->n - at - n);
-        memcpy(text->bytes + at, by, n_by);
-        text->n += n_by - n;
-        text->bytes[text->n] = '\0';
-}
-
-/* One byte, a few, or a line goes, comes or becomes another. */
-static void text_mutate(struct text *text)
-{
-        static const char telling[] = "\n\r\t =:;#[]./0149abfAxNS";
-        char bytes[64];
-        const size_t at = rng_below(&rng, text->n), left = MIN(text->n - at, sizeof bytes);
-        const size_t n = rng_between(&rng, 1, rng_once_in(&rng, 3) ? left : 1);
-
-        rng_fill(&rng, bytes, sizeof bytes);
-        if (rng_once_in(&rng, 2))
-                bytes[0] = telling[rng_below(&rng, sizeof telling - 1)];
-        else if (rng_once_in(&rng, 2))
-                memcpy(bytes, text->bytes + rng_below(&rng, text->n - n + 1), n);
-        switch (rng_below(&rng, 3)) {
-        case 0:
-                text_replace(text, at, n, "", 0);
-                break;
-        case 1:
-                text_replace(text, at, 0, bytes, n);
-                break;
-        default:
-                text_replace(text, at, n, bytes, n);
-        }
-}
-
-/* Nothing but what the manifest says, and of what it says the content that has this hash. */
-static void expect_same_content(const struct manifest_program *program, const struct text *text)
-{
-        char pdi_hash[2 * MANIFEST_HASH_BYTES + 1] = "";
-        const char *flow;
-
-        ck_assert_str_eq(program->npu, "npu1");
-        ck_assert_int_eq(program->format, MANIFEST_STREAM64);
-        ck_assert_uint_eq(program->columns, 4);
-        ck_assert_uint_eq(program->xclbin_bytes, strlen(ABC));
-        ck_assert_mem_eq(program->xclbin, ABC, strlen(ABC));
-        ck_assert_ptr_nonnull(memmem(text->bytes, text->n, ABC_HASH, strlen(ABC_HASH)));
-        ck_assert_ptr_nonnull(memmem(text->bytes, text->n, program->kernel, strlen(program->kernel)));
-        for (size_t i = 0; program->has_pdi_hash && i < MANIFEST_HASH_BYTES; i++)
-                (void)snprintf(pdi_hash + 2 * i, 3, "%02x", program->pdi_hash[i]);
-        ck_assert_ptr_nonnull(memmem(text->bytes, text->n, pdi_hash, strlen(pdi_hash)));
-        flow = program->flow == STREAM64_POLL ? "poll" : "token";
-        ck_assert_ptr_nonnull(memmem(text->bytes, text->n, flow, strlen(flow)));
-}
-
-/* Returns the outcome. */
-static int mutant_load(const struct text *text)
-{
-        struct manifest_program *program = NULL;
-        char error[MANIFEST_ERROR_MAX] = "";
-        int r;
-
-        bytes_write(path, text->bytes, text->n);
-        r = manifest_program_new(path, "npu1", MANIFEST_STREAM64, &program, error);
-        ck_assert_int_ge(r, 0);
-        if (r == 0) {
-                expect_same_content(program, text);
-        } else {
-                ck_assert_msg(strncmp(error, path, strlen(path)) == 0, "\"%s\"", error);
-                ck_assert_ptr_null(strchr(error, '\n'));
-                ck_assert_ptr_null(program);
-        }
-        (void)manifest_program_free(program);
-        return r;
-}
-
-static int fd_free(void)
-{
-        const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-        ck_assert_int_eq(close(fd), 0);
-        return fd;
-}
-
-START_TEST(test_mutations)
-{
-        unsigned outcomes[MISMATCH + 1] = {0};
-        const int fd = fd_free();
-
-        for (int round = 0; round < 3000; round++) {
-                struct text text = {.n = strlen(good)};
-                int r;
-
-                memcpy(text.bytes, good, sizeof good);
-                for (uint64_t n = rng_between(&rng, 1, 3); n > 0 && text.n > 0; n--)
-                        text_mutate(&text);
-                r = mutant_load(&text);
-                ck_assert_int_le(r, MISMATCH);
-                outcomes[r]++;
-        }
-        ck_assert_uint_gt(outcomes[SUCCESS], 0);
-        ck_assert_uint_gt(outcomes[MALFORMED], 0);
-        ck_assert_uint_gt(outcomes[GEOMETRY], 0);
-        ck_assert_int_eq(fd_free(), fd);
-}
-END_TEST
-
-/* A byte 0 anywhere, and all that stands behind it, is not passed over; but comments are. */
-START_TEST(test_zero_byte)
-{
-        for (size_t at = 0; at <= strlen(good); at++) {
-                const bool in_comment = at > 0 && at < strlen("# The programs.\n");
-                struct text text = {.n = strlen(good)};
-
-                memcpy(text.bytes, good, sizeof good);
-                text_replace(&text, at, 0, "", 1);
-                ck_assert_int_eq(mutant_load(&text), in_comment ? SUCCESS : MALFORMED);
-        }
-}
-END_TEST
-
-/* Cut anywhere, it loads what it says or nothing. */
-START_TEST(test_prefixes)
-{
-        const size_t hash_end = (size_t)(strstr(good, ABC_HASH) - good) + strlen(ABC_HASH);
-        struct text text;
-
-        memcpy(text.bytes, good, sizeof good);
-        for (text.n = strlen(good); text.n > 0; text.n--) {
-                const int r = mutant_load(&text);
-
-                if (text.n >= strlen(good) - 1 || text.n == hash_end)
-                        ck_assert_int_eq(r, 0);
-                else if (text.n < hash_end)
-                        ck_assert_int_ne(r, 0);
-        }
-}
-END_TEST
-
-/* No other content has the hash. */
-START_TEST(test_xclbin_mutations)
-{
-        for (unsigned bit = 0; bit < 8 * strlen(ABC); bit++) {
-                char bytes[] = ABC;
-
-                bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
-                bytes_write(stream64_path, bytes, strlen(ABC));
-                expect_refused(MISMATCH, 11, "stream64.xclbin does not have this BLAKE2b-256");
-        }
-}
-END_TEST
-
 static TCase *tests(void)
 {
         TCase *tcase = tcase_create("manifest");
@@ -671,14 +403,10 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_no_program);
         tcase_add_test(tcase, test_tile16_wrong);
         tcase_add_test(tcase, test_long_lines);
-        tcase_add_test(tcase, test_zero_byte);
         tcase_add_test(tcase, test_many_sections);
         tcase_add_loop_test(tcase, test_no_file, 0, 2);
         tcase_add_test(tcase, test_sizes);
         tcase_add_test(tcase, test_long_path);
-        tcase_add_test(tcase, test_mutations);
-        tcase_add_test(tcase, test_prefixes);
-        tcase_add_test(tcase, test_xclbin_mutations);
         return tcase;
 }
 
@@ -686,7 +414,6 @@ int main(void)
 {
         Suite *suite = suite_create("manifest");
 
-        rng_start(&rng, "manifest");
         suite_add_tcase(suite, tests());
         return suite_run(suite);
 }
