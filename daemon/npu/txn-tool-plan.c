@@ -15,6 +15,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Of one row of the table: 16 TiB of C, and a second of planning. */
+#define SUBMISSIONS_MAX 65536
+
 #define TOGETHER 4 /* clients, in the column that shows coalescing */
 
 /* Whisper's products: 1,500 positions of 30 s of audio, and one token of the decoder. */
@@ -75,8 +78,13 @@ static enum txn_exit bill_make(const struct stream64_product *products, size_t n
         int r;
 
         stream64_plan_begin(&plan, products, n, flow);
-        while ((r = stream64_plan_next(&plan, &batch, parts)) == 0)
+        while ((r = stream64_plan_next(&plan, &batch, parts)) == 0) {
+                if (bill.submissions == SUBMISSIONS_MAX)
+                        return txn_tool_fail(TXN_FAULTY,
+                                             "%" PRIu64 ",%" PRIu64 ",%" PRIu64 ": more than %d submissions",
+                                             products->m, products->k, products->n, SUBMISSIONS_MAX);
                 bill_add(&bill, &batch, flow);
+        }
         if (r != STREAM64_PLAN_E_END)
                 return plan_fault(&products[plan.product], r);
         *ret_bill = bill;

@@ -180,6 +180,9 @@ class Making(unittest.TestCase):
             self.assertEqual((seen.returncode, seen.stdout), (1, b""), args)
             self.assertIn(message, seen.stderr)
         self.assertFalse(os.path.exists(self.path))
+        seen = run("plan", "2147483647,64,2147483647", "--streamed")
+        self.assertEqual(seen.returncode, 1)
+        self.assertIn(b"more than 65536 submissions", seen.stderr)
 
     def test_output_that_cannot_be_written(self):
         self.assertEqual(run("generate", "-o", "/nowhere/at/all", "1,1,1").returncode, 3)
