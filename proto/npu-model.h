@@ -37,7 +37,7 @@ const struct npu_traits *npu_model_traits(enum npu_model model);
 struct npu_product {
         uint64_t m, k, n;
         bool b_is_resident; /* else B is sent along */
-        uint64_t n_parts;   /* how many matrices A and C are made of; at least 1 */
+        uint64_t n_parts; /* how many matrices A and C are made of; 0: of those that another product counts */
 };
 
 /* What a submission of these totals takes on NPU_PHOENIX. */

@@ -99,6 +99,12 @@ static enum sim_fault fault_of(const struct sim *sim, uint64_t submission)
 
 /* ---- running ---- */
 
+/* Weights that are too large for the device's own memory, packed, are sent along each time. */
+static bool b_resides(const struct product *product)
+{
+        return product->resident != NULL && stream64_can_reside(product->k, product->n);
+}
+
 static void stacks_describe(const struct batch *batch, struct npu_product products[BATCH_STACKS_MAX])
 {
         for (size_t i = 0; i < batch->n_stacks; i++) {
@@ -109,7 +115,7 @@ static void stacks_describe(const struct batch *batch, struct npu_product produc
                         .m = stack->rows,
                         .k = product->k,
                         .n = product->n,
-                        .b_is_resident = product->resident != NULL,
+                        .b_is_resident = b_resides(product),
                         .n_parts = stack->n_slices,
                 };
         }
@@ -146,11 +152,14 @@ static struct npu_outlay outlay_planned(const struct npu_product *products, size
                         jobs[i] = products[parts[i].product];
                         jobs[i].m = parts[i].rows;
                         jobs[i].n = parts[i].cols;
+                        if (parts[i].first_row > 0)
+                                jobs[i].n_parts =
+                                        0; /* its rows are those of matrices that have been counted */
                 }
                 submission = npu_model_run(NPU_PHOENIX, jobs, batch.n_jobs);
                 outlay_add(&outlay, &submission);
         }
-        assert(plan.product == n); /* K is within what the protocol allows, and B is somewhere in memory */
+        assert(plan.product == n); /* K is within what the protocol allows, and what is resident can be */
         return outlay;
 }
 
@@ -166,9 +175,10 @@ static uint64_t outlay_count(struct sim *sim, const struct batch *batch)
         sim->device.counters.buffer_syncs += outlay.buffer_syncs;
         sim->device.counters.matrix_copies += outlay.matrix_copies;
         for (size_t i = 0; i < batch->n_stacks; i++) {
-                struct resident *resident = batch->slices[batch->stacks[i].first].product->resident;
+                const struct product *product = batch->slices[batch->stacks[i].first].product;
+                struct resident *resident = product->resident;
 
-                if (!resident || resident->is_packed)
+                if (!b_resides(product) || resident->is_packed)
                         continue;
                 resident->is_packed = true;
                 sim->device.counters.weights_packs++;
@@ -293,7 +303,7 @@ static double phoenix_work_macs(const struct product *product, uint64_t rows)
 static double phoenix_share(const struct product *product, uint64_t rows)
 {
         return stream64_share(&(struct stream64_product){
-                .m = rows, .k = product->k, .n = product->n, .b_is_resident = product->resident != NULL});
+                .m = rows, .k = product->k, .n = product->n, .b_is_resident = b_resides(product)});
 }
 
 static void sim_describe(struct sim *sim, const struct device_events *events, void *userdata)

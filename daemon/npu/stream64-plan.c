@@ -26,9 +26,15 @@ static uint64_t a_slot_bytes(struct stream64_size size)
         return STREAM64_COLUMNS * size.m * size.k * STREAM64_A_OBJECT_BYTES;
 }
 
+/* M and N below 2^31, K below 2^18: this overflows nowhere. */
 static uint64_t b_slot_bytes(struct stream64_size size)
 {
         return STREAM64_COLUMNS * size.n * size.k * STREAM64_B_OBJECT_BYTES;
+}
+
+bool stream64_can_reside(uint64_t k, uint64_t n)
+{
+        return b_slot_bytes(stream64_size_of(1, k, n)) <= STREAM64_OFFSET_MAX;
 }
 
 /* By multiplication of doubles, which no shape overflows. Every limit is one of sums over the jobs of a batch. */
@@ -141,15 +147,14 @@ static void plan_advance(struct stream64_plan *plan, struct stream64_size whole,
 
 static int product_check(const struct stream64_product *product, struct stream64_size whole)
 {
-        uint64_t bytes, end;
+        uint64_t end;
 
         if (whole.k > STREAM64_KT_MAX)
                 return STREAM64_PLAN_E_DEEP;
         if (!product->b_is_resident)
                 return 0;
         if (product->b_offset % WEIGHTS_ALIGN != 0 ||
-            !checked_mul(whole.n, STREAM64_COLUMNS * whole.k * STREAM64_B_OBJECT_BYTES, &bytes) ||
-            !checked_add(product->b_offset, bytes, &end) || end > STREAM64_OFFSET_MAX)
+            !checked_add(product->b_offset, b_slot_bytes(whole), &end) || end > STREAM64_OFFSET_MAX)
                 return STREAM64_PLAN_E_FAR;
         return 0;
 }

@@ -21,8 +21,14 @@ struct stream64_product {
 };
 
 /*
- * The largest share of any of a batch's limits that a product takes by itself. Products whose shares sum to at most 1, 16
- * of them at most, come to one batch; a product of more than 1 is cut.
+ * Whether a K x N matrix can be a resident B at all: packed it has up to 256 times as many bytes (N of 1), and must end
+ * below 4 GiB. One that cannot is streamed.
+ */
+bool stream64_can_reside(uint64_t k, uint64_t n);
+
+/*
+ * The largest share of any of a batch's limits that a product takes by itself. Products whose shares sum to at most 1,
+ * 16 of them at most, come to one batch; a product of more than 1 is cut.
  */
 double stream64_share(const struct stream64_product *product);
 

@@ -82,8 +82,16 @@ static int verify_job(struct verifier *v, size_t index)
         return verify_lanes(v, what, &job->b, size.n * size.k * STREAM64_B_OBJECT_BYTES);
 }
 
+/* At 1.78 us a step, 250 ms: the slowest clock is 2.25 times slower, and the driver ends a command after 2 s. */
+#define STEPS_MAX 140449
+
+static_assert(TXN_CHECK_BYTES_MAX == STREAM64_STREAM_BYTES_MAX,
+              "one limit, for any stream and for a batch's");
+
 static int verify_batch(struct verifier *v)
 {
+        uint64_t steps = 0;
+
         if (v->batch->n_jobs < 1 || v->batch->n_jobs > STREAM64_JOBS_MAX)
                 return FAULT(v, 0, "the batch: %zu jobs", v->batch->n_jobs);
         for (size_t i = 0; i < v->batch->n_jobs; i++) {
@@ -91,7 +99,13 @@ static int verify_batch(struct verifier *v)
 
                 if (r != 0)
                         return r;
+                steps += v->batch->jobs[i].size.m * v->batch->jobs[i].size.n * v->batch->jobs[i].size.k;
         }
+        if (steps > STEPS_MAX || v->macro_tiles > STREAM64_MACRO_TILES_MAX)
+                return FAULT(v, 0,
+                             "the batch: %" PRIu64 " steps of %" PRIu64
+                             " macro-tiles, and there may be %d of %d",
+                             steps, v->macro_tiles, STEPS_MAX, (int)STREAM64_MACRO_TILES_MAX);
         if (v->batch->c.arg != STREAM64_ARG_C)
                 return FAULT(v, 0, "the batch: C is in argument %d", v->batch->c.arg);
         return verify_lanes(v, "C", &v->batch->c, v->macro_tiles * STREAM64_C_OBJECT_BYTES);

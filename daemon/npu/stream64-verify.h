@@ -9,7 +9,8 @@
  * In:     words, the buffer objects as they are bound, and the batch, of which nothing is believed either.
  * Out:    the first fault, in words for people.
  * Thread: any; a struct txn_check belongs to one thread.
- * Never:  shares code with what generates streams.
+ * Never:  shares code with what generates streams; of txn.h they share the numbers, which tests/npu's model of the array
+ *         and tile16's golden stream have for themselves.
  */
 #ifndef DAEMON_NPU_STREAM64_VERIFY_H
 #define DAEMON_NPU_STREAM64_VERIFY_H
@@ -24,8 +25,8 @@ struct stream64_buffers {
 };
 
 /*
- * Returns 0 or TXN_E_FAULT. `check` is scratch. A fault of the batch itself, or of what a lane lacks, is put at the last
- * push that it has to do with, or at word 0.
+ * Returns 0 or TXN_E_FAULT. `check` is scratch. A fault of the batch itself, or of what a lane lacks, is put at the
+ * last push that it has to do with, or at word 0.
  */
 int stream64_verify(struct txn_check *check, const uint32_t *words, size_t n_words,
                     const struct stream64_buffers *buffers, const struct stream64_batch *batch,

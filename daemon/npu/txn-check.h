@@ -2,8 +2,8 @@
 /*
  * txn-check.h - what can be said of an instruction stream by itself.
  *
- * Role:   the rules of ../../xclbin/README.md, section 4, that need no batch: operations and registers that are allowed,
- *         descriptors whole when they are pushed and left alone while they are in use, queues never overfilled, tokens
+ * Role:   the rules of ../../xclbin/README.md, section 4, that need no batch: operations and registers that are
+ *         allowed, descriptors whole when they are pushed and left alone while they are in use, queues never overfilled, tokens
  *         that come, results that are waited for. Written apart from what generates streams.
  *         What it relies on is only what a stream has proof of: a task has ended if a poll or a token says so.
  * In:     words that need not be a stream at all.

@@ -206,6 +206,11 @@ static void dump_header(struct dump *dump, const uint32_t *words, size_t n_words
             : generation == 4 ? "npu2"
                               : "not known",
             words[0] >> 24, words[1] >> 8 & 0xFF, words[1] & 0xFF, words[2], words[3]);
+        if (words[0] != TXN_VERSION) {
+                dump->n_unclear++;
+                say(dump, "              not understood: only npu1's version 0.1 is known, and the rest is "
+                          "read as that\n");
+        }
         if (words[3] == n_words * sizeof *words)
                 return;
         dump->n_unclear++;

@@ -2,8 +2,8 @@
 /*
  * txn-dump.h - an instruction stream for people.
  *
- * Role:   one line for each operation of an npu1 stream, whoever made it, in the words of ../../xclbin/README.md. What it
- *         does not understand it prints as numbers, and says so; it judges nothing.
+ * Role:   one line for each operation of an npu1 stream, whoever made it, in the words of ../../xclbin/README.md.
+ *         What it does not understand it prints as numbers, and says so; it judges nothing.
  * In:     words that need not be a stream at all.
  * Out:    text on a stdio stream, whose errors are the caller's to look at.
  * Thread: any.

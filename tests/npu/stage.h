@@ -2,8 +2,8 @@
 /*
  * stage.h - buffer objects and a model of the array, through which batches go one after the other.
  *
- * Role:   generates a batch's stream, has it verified, counts it by xclbin/README.md, and executes it. The model is never
- *         reset in between: what a stream leaves behind, the next one would find.
+ * Role:   generates a batch's stream, has it verified, counts it by xclbin/README.md, and executes it. The model is
+ *         never reset in between: what a stream leaves behind, the next one would find.
  * In:     batches whose A and B lie in the buffers already.
  * Out:    C in its buffer. Whatever is not as it must be ends the program, with words.
  * Thread: one.

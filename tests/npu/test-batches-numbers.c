@@ -5,7 +5,7 @@
  *
  * test-batches-numbers [SMALL [LARGE]]: SMALL batches of shapes log-uniform up to 2,048 x 4,096 x 4,096, 2 * 10^8
  * multiply-adds each at most, padding included; and LARGE ones of the ranges of test-batches-tags, tens of 10^9 each
- * (default: a fixed 40 and none, what CI has the time for; full: 300 and 10). Those ask for a fast machine, or patience.
+ * (default: a fixed 300 and none; sanitized builds take 20). Ten large ones take a minute or two.
  */
 #include "daemon/npu/pack.h"
 #include "tests/npu/stage.h"
@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define SMALL         (NPUMM_TEST_SLOW ? 4 : 40)
+#define SMALL         (NPUMM_TEST_SLOW ? 20 : 300)
 #define JOBS_MAX      16
 #define M_MOST        2048
 #define K_MOST        4096

@@ -2,18 +2,18 @@
 /*
  * test-batches-tags.c - random batches over the full ranges, through a model of the array that follows tags.
  *
- * Each tile of A and of B has a tag of its own, and each tile of C must come out as the ordered hash of the tags that its
- * sum is made of: no tile can be missing, doubled, in the wrong order or in the wrong place. What one does not see this
+ * Each tile of A and of B has a tag of its own, and each tile of C must come out as the ordered hash of the tags that
+ * its sum is made of: no tile can be missing, doubled, in the wrong order or in the wrong place. What one does not see this
  * way, the numbers, is for test-batches-numbers.
  *
- * test-batches-tags [N]: so many batches (default: a fixed 300, what CI has the time for; full: 2,000).
+ * test-batches-tags [N]: so many batches (default: a fixed 2,000, of which sanitized builds take 100).
  */
 #include "tests/npu/stage.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define BATCHES       (NPUMM_TEST_SLOW ? 30 : 300)
+#define BATCHES       (NPUMM_TEST_SLOW ? 100 : 2000)
 #define JOBS_MAX      16
 #define M_MOST        2048
 #define K_MOST        4096

@@ -198,6 +198,25 @@ START_TEST(test_times)
 }
 END_TEST
 
+/*
+ * 67 MB of weights that are 4.3 GB in the array's layout: too many to stay, so they are sent along. 262,500 columns of
+ * macro-tiles, 256 of them a submission.
+ */
+START_TEST(test_weights_that_cannot_stay)
+{
+        struct resident resident;
+        struct flight flight;
+
+        open_times(NPU_PHOENIX);
+        resident_init(&resident, NULL, 1, 67200000);
+        flight_init(&flight);
+        (void)flight_add(&flight, 1, 1, 67200000, &resident);
+        ck_assert_uint_eq(run(&flight), UINT64_C(1026) * 108000 + UINT64_C(262500) * 9500);
+        ck_assert(!resident.is_packed);
+        close_all();
+}
+END_TEST
+
 /* 256 single rows of the same weights are one row of macro-tiles; of different weights they would not even fit. */
 START_TEST(test_stack_costs_one)
 {
@@ -670,6 +689,7 @@ static TCase *tests(void)
         TCase *tcase = tcase_create("sim");
 
         tcase_add_loop_test(tcase, test_times, 0, ARRAY_SIZE(times));
+        tcase_add_test(tcase, test_weights_that_cannot_stay);
         tcase_add_test(tcase, test_stack_costs_one);
         tcase_add_test(tcase, test_scale);
         tcase_add_test(tcase, test_traits);

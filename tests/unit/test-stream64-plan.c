@@ -131,6 +131,30 @@ START_TEST(test_streamed_b_is_cut)
 }
 END_TEST
 
+/* Time: 68 columns of 2,048 steps are 248 ms; all 128 would be 467. */
+START_TEST(test_time_is_a_limit)
+{
+        static const struct stream64_product products[] = {{1, 131071, 32768, true, 0}};
+
+        stream64_plan_begin(&plan, products, 1, STREAM64_POLL);
+        ck_assert_int_eq(next(), 0);
+        expect_part(0, 0, 0, 1, 0, 68 * 256);
+        ck_assert_int_eq(next(), 0);
+        expect_part(0, 0, 0, 1, 68 * 256, 60 * 256);
+        ck_assert_int_eq(next(), STREAM64_PLAN_E_END);
+}
+END_TEST
+
+START_TEST(test_residents)
+{
+        ck_assert(stream64_can_reside(131072, 32768));
+        ck_assert(!stream64_can_reside(131072, 32769));
+        ck_assert(stream64_can_reside(1, 262144 * 256));
+        ck_assert(!stream64_can_reside(1, 262144 * 256 + 1));
+        ck_assert(!stream64_can_reside(131071, 0x7fffffff));
+}
+END_TEST
+
 START_TEST(test_out_of_reach)
 {
         struct stream64_product product = {1, 131073, 1, true, 0};
@@ -284,7 +308,8 @@ START_TEST(test_shares)
         struct rng rng;
 
         rng_start(&rng, "stream64-plan, shares");
-        for (int round = 0; round < 3000; round++) {
+        for (unsigned round = 0; round < 6000; round++) {
+                const enum stream64_flow flow = (enum stream64_flow)(round % STREAM64_FLOW_MAX);
                 struct stream64_product products[STREAM64_JOBS_MAX];
                 double share = 0;
                 size_t n = 0;
@@ -305,7 +330,7 @@ START_TEST(test_shares)
                 if (n == 0)
                         continue;
                 n_full += share > 0.5;
-                stream64_plan_begin(&plan, products, n, STREAM64_POLL);
+                stream64_plan_begin(&plan, products, n, flow);
                 ck_assert_int_eq(next(), 0);
                 ck_assert_uint_eq(batch.n_jobs, n);
                 ck_assert_int_eq(next(), STREAM64_PLAN_E_END);
@@ -337,6 +362,8 @@ int main(void)
         tcase_add_test(tc, test_cut_along_m);
         tcase_add_test(tc, test_cut_along_n);
         tcase_add_test(tc, test_streamed_b_is_cut);
+        tcase_add_test(tc, test_time_is_a_limit);
+        tcase_add_test(tc, test_residents);
         tcase_add_test(tc, test_out_of_reach);
         tcase_add_test(tc, test_fault_comes_last);
         tcase_add_test(tc, test_random);

@@ -321,6 +321,17 @@ START_TEST(test_batch)
         expect_batch_fault("job 0 has 257 x 3");
         scene->batch.jobs[0].size.n = UINT64_MAX;
         expect_batch_fault("job 0 has 2 x 18446744073709551615");
+        for (unsigned arg = 0; arg < STREAM64_ARG_MAX; arg++)
+                scene->buffers.size_bytes[arg] = UINT64_C(1) << 40;
+        scene->batch.jobs[0].size = (struct stream64_size){.m = 1, .n = 69, .k = 2048};
+        scene->batch.jobs[0].a.lane_stride = scene->batch.jobs[0].b.lane_stride = UINT64_C(1) << 34;
+        expect_batch_fault(
+                "141318 steps of 71 macro-tiles, and there may be 140449 of 256"); /* 1 x 2 of 3 besides */
+        for (unsigned arg = 0; arg < STREAM64_ARG_MAX; arg++)
+                scene->buffers.size_bytes[arg] = UINT64_C(1) << 40;
+        scene->batch.jobs[0].size = (struct stream64_size){.m = 51, .n = 5, .k = 1};
+        scene->batch.jobs[0].a.lane_stride = scene->batch.jobs[0].b.lane_stride = UINT64_C(1) << 34;
+        expect_batch_fault("261 steps of 257 macro-tiles");
         scene->batch.jobs[0].a.arg = STREAM64_ARG_B;
         expect_batch_fault("A of job 0 is in argument 3");
         scene->batch.jobs[0].b.arg = STREAM64_ARG_A;

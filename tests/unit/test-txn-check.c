@@ -382,6 +382,30 @@ START_TEST(test_token_left)
 }
 END_TEST
 
+/* As long as a stream may be, and nothing but pushes and waits: every table of the checker holds it. */
+START_TEST(test_longest)
+{
+        struct edit_op push, wait;
+        size_t n = 0;
+
+        push = edit.ops[edit_find(&edit, EDIT_PUSH, 0, S2MM0, 0)];
+        wait = edit.ops[edit_find(&edit, EDIT_WAIT, 0, S2MM0, 0)];
+        edit.n = edit_find(&edit, EDIT_PUSH, 0, S2MM0, 0);
+        for (size_t words = edit_word(&edit, edit.n);
+             words + push.n_words + wait.n_words <= STREAM64_WORDS_MAX;
+             words += push.n_words + wait.n_words, n++) {
+                edit_insert(&edit, edit.n, &push);
+                edit_insert(&edit, edit.n, &wait);
+        }
+        ck_assert_msg(check_edit() == 0, "%zu: %s", fault.word, fault.text);
+        ck_assert_uint_gt(n, 1600);
+        ck_assert_uint_eq(check->n_transfers, n);
+        ck_assert_uint_eq(check->n_steps, 2 * n);
+        edit_insert(&edit, edit.n, &push);
+        ck_assert_int_eq(check_edit(), TXN_E_FAULT);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("txn-check");
@@ -409,6 +433,7 @@ int main(void)
         tcase_add_test(tc, test_control_missing);
         tcase_add_test(tc, test_token_flow);
         tcase_add_test(tc, test_token_left);
+        tcase_add_test(tc, test_longest);
         suite_add_tcase(suite, tc);
         return suite_run(suite);
 }

@@ -70,6 +70,8 @@ void stream64_step(const int32_t *a, const int8_t *b, int32_t *c)
         }
 }
 
+#elif defined(__aie__) || defined(__PEANO__)
+#error "a compiler for the NPU that does not define __AIENGINE__: the plain path would overrun the core's stack"
 #else
 
 #include <string.h>
