@@ -3,8 +3,8 @@
  * reporter.h - what STATUS answers.
  *
  * Role:   gathers from every stage what is now, and makes one report of it a turn of the loop, which all answers of
- *         that turn share: clients may ask a hundred times in one read and leave the answers unread, and must neither hold
- *         the loop with it nor fill the memory.
+ *         that turn share: clients may ask a hundred times in one read and leave the answers unread, and must neither
+ *         hold the loop with it nor fill the memory.
  * In:     the stages, which it only looks at. Out: payloads.
  * Thread: loop.
  * Owns:   the latest report.

@@ -9,8 +9,8 @@
  * In:     words, the buffer objects as they are bound, and the batch, of which nothing is believed either.
  * Out:    the first fault, in words for people.
  * Thread: any; a struct txn_check belongs to one thread.
- * Never:  shares code with what generates streams; of txn.h they share the numbers, which tests/npu's model of the array
- *         and tile16's golden stream have for themselves.
+ * Never:  shares code with what generates streams; of txn.h they share the numbers, which tests/npu's model of the
+ *         array and tile16's golden stream have for themselves.
  */
 #ifndef DAEMON_NPU_STREAM64_VERIFY_H
 #define DAEMON_NPU_STREAM64_VERIFY_H

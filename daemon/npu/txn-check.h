@@ -3,8 +3,8 @@
  * txn-check.h - what can be said of an instruction stream by itself.
  *
  * Role:   the rules of ../../xclbin/README.md, section 4, that need no batch: operations and registers that are
- *         allowed, descriptors whole when they are pushed and left alone while they are in use, queues never overfilled, tokens
- *         that come, results that are waited for. Written apart from what generates streams.
+ *         allowed, descriptors whole when they are pushed and left alone while they are in use, queues never
+ *         overfilled, tokens that come, results that are waited for. Written apart from what generates streams.
  *         What it relies on is only what a stream has proof of: a task has ended if a poll or a token says so.
  * In:     words that need not be a stream at all.
  * Out:    the first fault; or the tasks, for stream64-verify to judge what they carry.

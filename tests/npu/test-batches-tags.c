@@ -3,8 +3,8 @@
  * test-batches-tags.c - random batches over the full ranges, through a model of the array that follows tags.
  *
  * Each tile of A and of B has a tag of its own, and each tile of C must come out as the ordered hash of the tags that
- * its sum is made of: no tile can be missing, doubled, in the wrong order or in the wrong place. What one does not see this
- * way, the numbers, is for test-batches-numbers.
+ * its sum is made of: no tile can be missing, doubled, in the wrong order or in the wrong place. What one does not see
+ * this way, the numbers, is for test-batches-numbers.
  *
  * test-batches-tags [N]: so many batches (default: a fixed 2,000, of which sanitized builds take 100).
  */

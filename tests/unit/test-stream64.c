@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-stream64.c - a batch's stream: what it amounts to, counted by hand from xclbin/README.md; what it consists of; and
- * what no stream can express.
+ * test-stream64.c - a batch's stream: what it amounts to, counted by hand from xclbin/README.md; what it consists of;
+ * and what no stream can express.
  */
 #include "daemon/npu/stream64-generate.h"
 #include "suite.h"
@@ -45,9 +45,9 @@ START_TEST(test_sizes)
 END_TEST
 
 /*
- * By hand. A header and four waits for C: 16 + 4 * 16 = 80 bytes; C's task 148 a column; a task 120, from the fifth of a
- * lane on 148 (poll) or 136 (token). With tokens a lane's first task has 28 more, and its last four (or fewer) tokens 16
- * each.
+ * By hand. A header and four waits for C: 16 + 4 * 16 = 80 bytes; C's task 148 a column; a task 120, from the fifth of
+ * a lane on 148 (poll) or 136 (token). With tokens a lane's first task has 28 more, and its last four (or fewer) tokens
+ * 16 each.
  */
 static const struct amount {
         uint64_t m, k, n;

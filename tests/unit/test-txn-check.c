@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-txn-check.c - each rule that needs no batch: a right stream passes, and one that breaks the rule is refused at the
- * word where it does, with the message that says so.
+ * test-txn-check.c - each rule that needs no batch: a right stream passes, and one that breaks the rule is refused at
+ * the word where it does, with the message that says so.
  */
 #include "daemon/npu/txn-check.h"
 #include "suite.h"
