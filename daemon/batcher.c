@@ -109,11 +109,18 @@ static double added_share(const struct plan *plan, const struct product *product
                (before > 0 ? plan->batcher->share(product, before) : 0);
 }
 
+/* Whether not even a block of the product's rows is within a submission. It then has a batch that time alone bounds. */
+static bool is_outsized(const struct plan *plan, const struct product *product)
+{
+        return plan->n_slices == 0 && plan->batcher->share &&
+               plan->batcher->share(product, MIN(product->m, plan->batcher->padding.rows)) > 1;
+}
+
 /* Whether rows are within both bounds. */
 static bool rows_fit(const struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
 {
         return plan->predicted_ns + added_ns(plan, product, stack, rows) <= plan->bound_ns &&
-               plan->share + added_share(plan, product, stack, rows) <= 1;
+               (is_outsized(plan, product) || plan->share + added_share(plan, product, stack, rows) <= 1);
 }
 
 /* How many more rows of a product the batch may take: all, or so many that their stack is a multiple of the granule. */

@@ -91,7 +91,8 @@ struct device {
         double (*work_macs)(const struct product *product, uint64_t rows);
         /*
          * The share of what a submission can hold that a stack of so many rows takes: shares of a batch sum to at
-         * most 1, but for a first block of rows that is too large by itself. NULL: there is no such limit.
+         * most 1, but for a batch that begins with a product of which not even a block of rows fits. The device makes
+         * several submissions of that. NULL: there is no such limit.
          */
         double (*share)(const struct product *product, uint64_t rows);
         struct {

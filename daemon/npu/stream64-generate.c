@@ -27,7 +27,7 @@ static bool lanes_fit(const struct stream64_lanes *lanes, uint64_t lane_bytes)
 {
         uint64_t last;
 
-        return lanes->offset % STREAM64_HEADER_BYTES == 0 &&
+        return lanes->lane_stride >= lane_bytes && lanes->offset % STREAM64_HEADER_BYTES == 0 &&
                lanes->lane_stride % STREAM64_HEADER_BYTES == 0 &&
                checked_mul(lanes->lane_stride, STREAM64_COLUMNS - 1, &last) &&
                checked_add(last, lanes->offset, &last) && checked_add(last, lane_bytes, &last) &&

@@ -21,7 +21,7 @@
 /* What is bound to a run. */
 struct stream64_buffers {
         uint64_t size_bytes[STREAM64_ARG_MAX]; /* 0: not bound */
-        const uint8_t *a; /* what argument 0 holds, for the headers to be read; borrowed */
+        const uint8_t *a; /* what argument 0 holds, all of it, for the headers to be read; borrowed */
 };
 
 /*

@@ -92,6 +92,11 @@ static void dump_write(struct dump *dump, const struct txn_op *op)
                 say(dump, "write         %s = 0x%x\n", place.text, op->value);
                 return;
         }
+        if ((op->value & ~(TXN_PUSH_TOKEN | TXN_PUSH_REPEAT << TXN_PUSH_REPEAT_SHIFT | TXN_PUSH_BD)) != 0) {
+                dump->n_unclear++;
+                say(dump, "not understood: a push of 0x%08x to %s\n", op->value, place.text);
+                return;
+        }
         say(dump, "push          %s: descriptor %u", place.text, op->value & TXN_PUSH_BD);
         if (repeats > 1)
                 say(dump, ", %u times", repeats);
@@ -118,7 +123,7 @@ static void dump_masked(struct dump *dump, const struct txn_op *op)
 
 static bool descriptor_is_linear(const uint32_t *words)
 {
-        return words[3] == 0 && (words[4] & 0x3FFFFFFF) == 0 && (words[5] & 0x00FFFFFF) == 0 && words[6] == 0;
+        return words[3] == 0 && (words[4] & 0x3FFFFFFF) == 0 && words[5] == TXN_BD_WORD5 && words[6] == 0;
 }
 
 static void dump_blockwrite(struct dump *dump, const struct txn_op *op)
@@ -146,10 +151,14 @@ static void dump_blockwrite(struct dump *dump, const struct txn_op *op)
 
 static void dump_token_wait(struct dump *dump, const struct txn_op *op)
 {
-        const unsigned direction = op->tile & 0xFF, row = op->tile >> 8 & 0xFF,
-                       column = op->tile >> 16 & 0xFF;
+        const unsigned direction = op->tile & 0xFF, row = op->tile >> 8 & 0xFF, column = op->tile >> 16;
         const unsigned n_rows = op->n_tiles >> 8 & 0xFF, n_columns = op->n_tiles >> 16 & 0xFF;
 
+        if (direction > 1 || column > 0xFF || (op->n_tiles & 0xFF) != 0) {
+                dump->n_unclear++;
+                say(dump, "not understood: a wait for tokens of 0x%08x, 0x%08x\n", op->tile, op->n_tiles);
+                return;
+        }
         say(dump, "wait          column %u ", column);
         if (row != 0)
                 say(dump, "row %u ", row);

@@ -191,7 +191,10 @@ static enum txn_exit generate_batch(struct txn_shapes *shapes, uint32_t *words, 
         r = stream64_plan_next(&plan, &batch, parts);
         if (r != 0)
                 return plan_fault(&shapes->products[plan.product], r);
-        if (stream64_plan_next(&plan, &next, parts) != STREAM64_PLAN_E_END)
+        r = stream64_plan_next(&plan, &next, parts);
+        if (r == STREAM64_PLAN_E_DEEP || r == STREAM64_PLAN_E_FAR)
+                return plan_fault(&shapes->products[plan.product], r);
+        if (r == 0)
                 return txn_tool_fail(TXN_FAULTY,
                                      "these shapes need more than one batch: give fewer or smaller ones");
         r = stream64_generate(&batch, shapes->flow, words, STREAM64_WORDS_MAX, ret_n);

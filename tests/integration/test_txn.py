@@ -78,6 +78,18 @@ class Reading(unittest.TestCase):
             self.assertIn(line, lines)
         self.assertIn("00000084 0000000c 00000063", seen.stdout.decode())
 
+    def test_bits_that_mean_nothing(self):
+        for op, message in ((push(0, 0x1D214, 0x7F00FFF0), "a push of 0x7f00fff0 to column 0 MM2S0"),
+                            ((0x80, 16, 0x05000000, 0x00010133), "a wait for tokens of 0x05000000, 0x00010133"),
+                            ((0x80, 16, 2, 0x00010100), "a wait for tokens of 0x00000002, 0x00010100")):
+            self.assertIn("     4  not understood: " + message,
+                          run("dump", "-", stdin=stream(op)).stdout.decode().splitlines())
+        other = list(descriptor(0, 3, 512))
+        other[4 + 5] |= 1 << 28
+        self.assertIn("more than linear", run("dump", "-", stdin=stream(tuple(other))).stdout.decode())
+        self.assertIn("only npu1's version 0.1 is known",
+                      run("dump", "-", stdin=b"\0\1\4\6" + stream()[4:]).stdout.decode())
+
     def test_any_bytes(self):
         for junk in (b"\0\0\0\0", b"\0" * 16, bytes(range(256)), b"\xff" * 4096):
             seen = run("dump", "-", stdin=junk)
@@ -175,6 +187,7 @@ class Making(unittest.TestCase):
     def test_too_much(self):
         for args, message in ((["1,131073,1"], b"1,131073,1: K is over 131,072"),
                               (["1,131072,40000"], b"1,131072,40000: a resident B ends beyond 4 GiB"),
+                              (["1,1,1", "1,131073,1"], b"1,131073,1: K is over 131,072"),
                               (["8192,64,4096"], b"need more than one batch")):
             seen = run("generate", "-o", self.path, *args)
             self.assertEqual((seen.returncode, seen.stdout), (1, b""), args)

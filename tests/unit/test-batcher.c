@@ -563,21 +563,22 @@ START_TEST(test_a_group_holds_too_much)
 }
 END_TEST
 
-/* What is too large by itself goes all the same, a block of rows at a time: the device makes several of it. */
+/* What is too large by itself goes all the same, alone, and only time bounds it: the device makes several of it. */
 START_TEST(test_a_row_that_no_submission_holds)
 {
         pad_to_blocks();
         batcher.share = tenth_share;
         batcher.padding.rows = batcher.granule_rows = 16;
-        batcher.bound_ns = UINT64_MAX / 2;
+        batcher.bound_ns = FIXED + 32; /* two blocks */
         jobs[0] = job_push(&(struct wish){.m = 33});
+        jobs[1] = job_push(&(struct wish){.m = 1});
         ck_assert(compose());
-        ck_assert_uint_eq(batch.slices[0].rows, 16);
-        ck_assert(compose());
-        ck_assert_uint_eq(batch.slices[0].rows, 16);
+        ck_assert_uint_eq(batch.n_slices, 1);
+        ck_assert_uint_eq(batch.slices[0].rows, 32);
         ck_assert(compose());
         ck_assert_uint_eq(batch.slices[0].rows, 1);
-        (void)job_drop(jobs[0]);
+        for (size_t i = 0; i < 2; i++)
+                (void)job_drop(jobs[i]);
 }
 END_TEST
 

@@ -205,6 +205,7 @@ static const struct {
         {"beyond it", 1, 1, 1, 0x100000000 - 4 * 4096 + 64, 4096, STREAM64_E_LIMIT},
         {"far beyond", 1, 1, 1, UINT64_MAX - 63, 4096, STREAM64_E_LIMIT},
         {"a wide stride", 1, 1, 1, 0, UINT64_MAX / 2 + 1, STREAM64_E_LIMIT},
+        {"lanes that overlap", 1, 2, 1, 0, 2 * 4096 - 64, STREAM64_E_LIMIT},
         {"not aligned", 1, 1, 1, 32, 4096, STREAM64_E_LIMIT},
         {"nor the stride", 1, 1, 1, 0, 4096 + 4, STREAM64_E_LIMIT},
 };
@@ -214,6 +215,7 @@ START_TEST(test_limits_of_jobs)
         struct stream64_batch batch = sound_batch();
 
         batch.jobs[0].size = (struct stream64_size){.m = limits[_i].m, .n = limits[_i].n, .k = limits[_i].k};
+        batch.jobs[0].a.lane_stride = limits[_i].m * limits[_i].k * 4160;
         batch.jobs[0].b.offset = limits[_i].b_offset;
         batch.jobs[0].b.lane_stride = limits[_i].b_stride;
         batch.c.lane_stride = limits[_i].m * limits[_i].n * 65536;
