@@ -304,8 +304,8 @@ int main(int argc, char **argv)
                                : command_shapes(argc - first, argv + first, commands[i].of_shapes);
         }
         if (!found)
-                return txn_tool_fail(TXN_USAGE, "\"%s\" is no command; see --help", argv[first]);
+                code = txn_tool_fail(TXN_USAGE, "\"%s\" is no command; see --help", argv[first]);
         if (code == TXN_DONE && (fflush(stdout) != 0 || ferror(stdout)))
-                return txn_tool_fail(TXN_FILE, "cannot write to stdout: %s", strerror(errno));
-        return code;
+                code = txn_tool_fail(TXN_FILE, "cannot write to stdout: %s", strerror(errno));
+        return (int)code;
 }
