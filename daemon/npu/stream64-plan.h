@@ -21,7 +21,7 @@ struct stream64_product {
 };
 
 /*
- * Whether a K x N matrix can be a resident B at all: packed it has up to 256 times as many bytes (N of 1), and must end
+ * Whether a K x N matrix can be a resident B at all: packed it has 256 times as many bytes and more where N is 1, and must end
  * below 4 GiB. One that cannot is streamed.
  */
 bool stream64_can_reside(uint64_t k, uint64_t n);

@@ -40,10 +40,13 @@ struct verifier {
 static int verify_lanes(struct verifier *v, const char *what, const struct stream64_lanes *lanes,
                         uint64_t bytes)
 {
+        const bool is_weights = lanes->arg == STREAM64_ARG_WEIGHTS;
         uint64_t end;
 
         if (lanes->offset % 64 != 0 || lanes->lane_stride % 64 != 0)
                 return FAULT(v, 0, "the batch: %s is not at a multiple of 64", what);
+        if (is_weights && lanes->offset % 4096 != 0)
+                return FAULT(v, 0, "the batch: %s is not at a multiple of 4096, where weights are", what);
         if (lanes->lane_stride < bytes)
                 return FAULT(v, 0,
                              "the batch: lanes of %s overlap: %" PRIu64 " bytes at a distance of %" PRIu64,
@@ -53,6 +56,9 @@ static int verify_lanes(struct verifier *v, const char *what, const struct strea
             !checked_add(end, lanes->offset, &end) || !checked_add(end, bytes, &end) ||
             end > v->buffers->size_bytes[lanes->arg])
                 return FAULT(v, 0, "the batch: %s is not inside its buffer object", what);
+        if (end > (is_weights ? STREAM64_OFFSET_MAX : STREAM64_SLOT_BYTES))
+                return FAULT(v, 0, "the batch: %s ends at byte %" PRIu64 ", beyond %s", what, end,
+                             is_weights ? "4 GiB" : "a slot of 64 MiB");
         return 0;
 }
 
@@ -82,8 +88,8 @@ static int verify_job(struct verifier *v, size_t index)
         return verify_lanes(v, what, &job->b, size.n * size.k * STREAM64_B_OBJECT_BYTES);
 }
 
-/* At 1.78 us a step, 250 ms: the slowest clock is 2.25 times slower, and the driver ends a command after 2 s. */
-#define STEPS_MAX 140449
+/* 250 ms less the prologue of 108 us, at 1.78 us a step: xclbin/README.md, sections 6 and 7. */
+#define STEPS_MAX 140388
 
 static_assert(TXN_CHECK_BYTES_MAX == STREAM64_STREAM_BYTES_MAX,
               "one limit, for any stream and for a batch's");

@@ -224,6 +224,8 @@ int main(int argc, char **argv)
 
         if (argc > 1 || getenv("NPUMM_TEST_SEED"))
                 rng_start(&rng, "test-batches-numbers");
+        else
+                (void)printf("test-batches-numbers: the fixed set, seed 1\n");
         stage_open(&stage, ARRAY_NUMBERS, WEIGHTS_BYTES);
         for (unsigned long i = 0; i < n_small; i++)
                 run_set(&stage, &rng, set_small(&rng));

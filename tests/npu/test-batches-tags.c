@@ -151,6 +151,8 @@ int main(int argc, char **argv)
 
         if (argc > 1 || getenv("NPUMM_TEST_SEED"))
                 rng_start(&rng, "test-batches-tags");
+        else
+                (void)printf("test-batches-tags: the fixed set, seed 1\n");
         stage_open(&stage, ARRAY_TAGS, WEIGHTS_BYTES);
         for (unsigned long i = 0; i < n; i++)
                 run_products(&stage, &rng);

@@ -187,6 +187,8 @@ int main(int argc, char **argv)
 
         if (argc > 1 || getenv("NPUMM_TEST_SEED"))
                 rng_start(&rng, "test-edits");
+        else
+                (void)printf("test-edits: the fixed set, seed 1\n");
         stage_open(&stage, ARRAY_TAGS, WEIGHTS);
         while (tally.n_edited < n) {
                 struct stream64_product products[JOBS];

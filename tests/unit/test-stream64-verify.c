@@ -228,6 +228,12 @@ START_TEST(test_headers)
         expect_fault(0, "and zeros");
         header[63] = 0;
         ck_assert_int_eq(verify(), 0);
+        /* the last object of the last lane, in a second row of macro-tiles */
+        job = &scene->batch.jobs[0];
+        ck_assert_uint_eq(job->size.m, 2);
+        header = scene->a + job->a.offset + 3 * job->a.lane_stride + (job->size.m * job->size.k - 1) * 4160;
+        header[0] = 3;
+        expect_fault(0, "of job 0, has the header 00000003 34365453, not 00000002");
 }
 END_TEST
 
@@ -321,16 +327,31 @@ START_TEST(test_batch)
         expect_batch_fault("job 0 has 257 x 3");
         scene->batch.jobs[0].size.n = UINT64_MAX;
         expect_batch_fault("job 0 has 2 x 18446744073709551615");
+        scene->batch.jobs[0].b.offset = 64;
+        expect_batch_fault("B of job 0 is not at a multiple of 4096");
+        scene->buffers.size_bytes[STREAM64_ARG_A] = UINT64_C(1) << 40;
+        scene->batch.jobs[1].a.offset = (UINT64_C(64) << 20) - 64;
+        expect_batch_fault("A of job 1 ends at byte");
+        scene->buffers.size_bytes[STREAM64_ARG_C] = UINT64_C(1) << 40;
+        scene->batch.c.offset = UINT64_C(64) << 20;
+        expect_batch_fault("beyond a slot of 64 MiB");
+        scene->buffers.size_bytes[STREAM64_ARG_B] = UINT64_C(1) << 40;
+        scene->batch.jobs[1].b.offset = UINT64_C(64) << 20;
+        expect_batch_fault("B of job 1 ends at byte");
+        scene->buffers.size_bytes[STREAM64_ARG_WEIGHTS] = UINT64_C(1) << 40;
+        scene->batch.jobs[0].b.offset = UINT64_C(1) << 32;
+        expect_batch_fault("beyond 4 GiB");
         for (unsigned arg = 0; arg < STREAM64_ARG_MAX; arg++)
-                scene->buffers.size_bytes[arg] = UINT64_C(1) << 40;
+                scene->buffers.size_bytes[arg] = UINT64_C(1) << 32;
         scene->batch.jobs[0].size = (struct stream64_size){.m = 1, .n = 69, .k = 2048};
-        scene->batch.jobs[0].a.lane_stride = scene->batch.jobs[0].b.lane_stride = UINT64_C(1) << 34;
+        scene->batch.jobs[0].a.lane_stride = 2048 * 4160;
+        scene->batch.jobs[0].b.lane_stride = 69 * 2048 * 4096;
         expect_batch_fault(
-                "141318 steps of 71 macro-tiles, and there may be 140449 of 256"); /* 1 x 2 of 3 besides */
+                "141318 steps of 71 macro-tiles, and there may be 140388 of 256"); /* 1 x 2 of 3 besides */
         for (unsigned arg = 0; arg < STREAM64_ARG_MAX; arg++)
-                scene->buffers.size_bytes[arg] = UINT64_C(1) << 40;
+                scene->buffers.size_bytes[arg] = UINT64_C(1) << 32;
         scene->batch.jobs[0].size = (struct stream64_size){.m = 51, .n = 5, .k = 1};
-        scene->batch.jobs[0].a.lane_stride = scene->batch.jobs[0].b.lane_stride = UINT64_C(1) << 34;
+        scene->batch.jobs[0].a.lane_stride = 51 * 4160;
         expect_batch_fault("261 steps of 257 macro-tiles");
         scene->batch.jobs[0].a.arg = STREAM64_ARG_B;
         expect_batch_fault("A of job 0 is in argument 3");

@@ -8,7 +8,7 @@ Role:   prints the design as MLIR; ../build.sh gives it to aiecc. Streams of ins
 Names:  an object FIFO at a shim is called as the lane in ../manifest.ini, A0 to C3: by these names build.sh finds which
         channels the compiler gave them.
 
-Written from mlir-aie's sources and never compiled: there was no tool chain where it was written. Tests run it with a
+Written from mlir-aie's sources and never compiled. Tests run it with a
 recorder in mlir-aie's place (tests/xclbin/fake/python), which shows the structure and no more. What only the compiler
 can show:
 - that it leaves the loop over an object's steps alone (dynamic_objfifo_lowering). The trip count is data, so it cannot
