@@ -6,40 +6,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; glibc learnt it later */
-#endif
-
-static int memfd_open(void)
-{
-        const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-        int fd = memfd_create("npumm-arena", flags | MFD_NOEXEC_SEAL);
-
-        if (fd < 0 && errno == EINVAL) /* a kernel that does not know NOEXEC_SEAL */
-                fd = memfd_create("npumm-arena", flags);
-        return fd < 0 ? -errno : fd;
-}
-
-/* Takes size_bytes whole pages and seals them; ret_fd is the caller's. */
-static int memory_open(uint64_t size_bytes, int *ret_fd, uint8_t **ret_memory)
-{
-        _cleanup_(closep) int fd = memfd_open();
-        void *memory;
-
-        if (fd < 0)
-                return fd;
-        if (ftruncate(fd, (off_t)size_bytes) < 0)
-                return -errno;
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-                return -errno;
-        memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (memory == MAP_FAILED)
-                return -errno;
-        *ret_memory = memory;
-        *ret_fd = steal_fd(&fd);
-        return 0;
-}
-
 /* Both charges or neither. */
 static int charge_both(struct arena *arena, struct quota *quota, uid_t uid, uint64_t size_bytes)
 {
@@ -73,10 +39,16 @@ int arena_new(struct arena_set *set, uid_t uid, uint64_t size_bytes, struct aren
         r = charge_both(arena, set->quota, uid, whole_bytes);
         if (r != 0)
                 return r;
-        r = memory_open(whole_bytes, &arena->fd, &arena->memory);
+        r = shared_memory_open("npumm-arena", whole_bytes, &arena->fd, &arena->memory);
         if (r < 0) {
                 discharge_both(arena);
                 return r;
+        }
+        if (!region_add(set->regions, &arena->region, arena->memory, whole_bytes, arena->fd, true)) {
+                (void)munmap(arena->memory, whole_bytes);
+                (void)close(arena->fd);
+                discharge_both(arena);
+                return -ENOMEM;
         }
         arena->set = set;
         arena->refs = 1;
@@ -126,18 +98,24 @@ static void arena_end_done(uv_work_t *work, int status)
         free(arena);
 }
 
-struct arena *arena_unref(struct arena *arena)
+static void arena_end(struct region *region)
 {
+        struct arena *arena = container_of(region, struct arena, region);
         int r;
 
+        /* What was never handed out goes with its mapping. Punching waits for whoever writes to the memfd. */
+        arena->is_punched = arena->is_shared && !(arena->set->stopping && !arena->gone_fn);
+        r = uv_queue_work(arena->set->loop, &arena->end_work, arena_end_work, arena_end_done);
+        assert(r == 0); /* fails only without a function to run */
+}
+
+struct arena *arena_unref(struct arena *arena)
+{
         if (!arena)
                 return NULL;
         assert(arena->refs > 0);
         if (--arena->refs > 0)
                 return NULL;
-        /* What was never handed out goes with its mapping. Punching waits for whoever writes to the memfd. */
-        arena->is_punched = arena->is_shared && !(arena->set->stopping && !arena->gone_fn);
-        r = uv_queue_work(arena->set->loop, &arena->end_work, arena_end_work, arena_end_done);
-        assert(r == 0); /* fails only without a function to run */
+        region_end(arena->set->regions, &arena->region, arena_end);
         return NULL;
 }

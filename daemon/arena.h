@@ -20,15 +20,17 @@
 #define DAEMON_ARENA_H
 
 #include "daemon/quota.h"
+#include "daemon/region.h"
 
 #include <uv.h>
 
 /* What the arenas of one daemon share; owned by the daemon. */
 struct arena_set {
-        uv_loop_t *loop;     /* borrowed: outlives all arenas */
-        struct quota *quota; /* borrowed: same */
-        size_t n_arenas;     /* alive, those on the way out included */
-        bool stopping;       /* what clients still map is left to them */
+        uv_loop_t *loop;            /* borrowed: outlives all arenas */
+        struct quota *quota;        /* borrowed: same */
+        struct region_set *regions; /* borrowed: same; NULL: no other process is given any */
+        size_t n_arenas;            /* alive, those on the way out included */
+        bool stopping;              /* what clients still map is left to them */
 };
 
 typedef void (*arena_gone_fn)(void *userdata);
@@ -39,6 +41,7 @@ struct arena {
         int fd;          /* owned */
         uint8_t *memory; /* owned mapping of the whole arena, read and write */
         uint64_t size_bytes;
+        struct region region;
         struct quota_charge charge, count_charge; /* QUOTA_BYTES, QUOTA_ARENAS */
         arena_gone_fn gone_fn; /* on the loop, once the pages are free and the charge is gone; or NULL */
         void *gone_userdata;

@@ -17,6 +17,8 @@
 #define DEFAULT_SIM_FAULTS ""
 
 const char *const config_switch[] = {"off", "on", NULL};
+const char *const npu_check_names[] = {
+        [NPU_CHECK_OFF] = "off", [NPU_CHECK_SAMPLE] = "sample", [NPU_CHECK_ALWAYS] = "always", NULL};
 
 enum unit { PLAIN = 0, BYTES };
 
@@ -46,6 +48,21 @@ static const struct choice {
 #undef X
 };
 
+static const struct path {
+        const char *key;
+        size_t offset; /* in struct config */
+        const char *standard, *text;
+} paths[] = {
+#define X(field, key, standard, text) {key, offsetof(struct config, field), standard, text},
+        CONFIG_PATHS(X)
+#undef X
+};
+
+static char **path_of(struct config *config, const struct path *path)
+{
+        return (char **)(void *)((char *)config + path->offset);
+}
+
 static int *choice_of(struct config *config, const struct choice *choice)
 {
         return (int *)(void *)((char *)config + choice->offset);
@@ -65,6 +82,14 @@ static int name_find(const char *const names[], const char *name)
         return -1;
 }
 
+static bool strings_are_there(struct config *config)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+                if (!*path_of(config, &paths[i]))
+                        return false;
+        return config->socket_path && config->backend && config->sim_faults;
+}
+
 int config_init(struct config *config)
 {
         const char *socket = getenv("NPUMM_SOCKET");
@@ -78,7 +103,9 @@ int config_init(struct config *config)
                 *choice_of(config, &choices[i]) = choices[i].standard;
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
                 *number_of(config, &numbers[i]) = numbers[i].standard;
-        if (config->socket_path && config->backend && config->sim_faults)
+        for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+                *path_of(config, &paths[i]) = strdup(paths[i].standard);
+        if (strings_are_there(config))
                 return 0;
         config_deinit(config);
         return -ENOMEM;
@@ -89,6 +116,8 @@ void config_deinit(struct config *config)
         free(config->socket_path);
         free(config->backend);
         free(config->sim_faults);
+        for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+                free(*path_of(config, &paths[i]));
         *config = (struct config){0};
 }
 
@@ -171,7 +200,23 @@ static int no_such_name(const char *key, const char *value, const char *const na
         return invalid(ret_error, "%s: \"%.40s\" is none of %s", key, value, list);
 }
 
-/* CONFIG_E_INVALID without a word where `key` is no choice. */
+/* Sets nothing where `key` is no path. */
+static int path_set(struct config *config, const char *key, const char *value, bool *ret_is_path,
+                    char ret_error[CONFIG_ERROR_MAX])
+{
+        *ret_is_path = true;
+        for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+                if (strcmp(key, paths[i].key) != 0)
+                        continue;
+                if (value[0] == '\0')
+                        return invalid(ret_error, "%s: the path is empty", key);
+                return string_set(path_of(config, &paths[i]), value);
+        }
+        *ret_is_path = false;
+        return 0;
+}
+
+/* The same of choices. */
 static int choice_set(struct config *config, const char *key, const char *value, bool *ret_is_choice,
                       char ret_error[CONFIG_ERROR_MAX])
 {
@@ -194,7 +239,7 @@ static int choice_set(struct config *config, const char *key, const char *value,
 
 int config_set(struct config *config, const char *key, const char *value, char ret_error[CONFIG_ERROR_MAX])
 {
-        bool is_choice;
+        bool is_known;
         int r;
 
         if (strcmp(key, "socket") == 0) {
@@ -216,8 +261,11 @@ int config_set(struct config *config, const char *key, const char *value, char r
                                 value);
                 return string_set(&config->sim_faults, value);
         }
-        r = choice_set(config, key, value, &is_choice, ret_error);
-        if (is_choice)
+        r = path_set(config, key, value, &is_known, ret_error);
+        if (is_known)
+                return r;
+        r = choice_set(config, key, value, &is_known, ret_error);
+        if (is_known)
                 return r;
         return number_set(config, key, value, ret_error);
 }
@@ -339,6 +387,12 @@ void config_print(const struct config *config, FILE *to)
         line_print(to, strcmp(config->socket_path, DAEMON_SOCKET_PATH) == 0, "socket", config->socket_path);
         (void)fprintf(to, "# backend: the device: auto, cpu, sim or xrt. Default: %s\n", DEFAULT_BACKEND);
         line_print(to, strcmp(config->backend, DEFAULT_BACKEND) == 0, "backend", config->backend);
+        for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+                const char *value = *(char *const *)(const void *)((const char *)config + paths[i].offset);
+
+                (void)fprintf(to, "# %s: %s. Default: %s\n", paths[i].key, paths[i].text, paths[i].standard);
+                line_print(to, strcmp(value, paths[i].standard) == 0, paths[i].key, value);
+        }
         for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
                 const struct choice *choice = &choices[i];
                 const int value = *(const int *)(const void *)((const char *)config + choice->offset);

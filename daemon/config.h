@@ -64,6 +64,14 @@
           "of policy window: how long the oldest job waits for others")                                      \
         X(sim_scale,              "sim-scale",              PLAIN, 400,      1,        1000000,              \
           "of backend sim: the model's times are multiplied by this, so that the CPU keeps up")              \
+        X(submission_us,          "submission-us",          PLAIN, 0,        0,        10000000,             \
+          "what a submission costs besides its multiply-adds, if it is known; 0: it is learnt")              \
+        X(npu_timeout_ms,         "npu-timeout-ms",         PLAIN, 5000,     10,       600000,               \
+          "time for a command of the NPU, after which its worker is replaced; the driver's own should be less") \
+        X(npu_retry_ms,           "npu-retry-ms",           PLAIN, 1000,     1,        600000,               \
+          "time before an NPU that has failed repeatedly is tried again; doubles up to 32 times that")       \
+        X(npu_weights_bytes,      "npu-weights-bytes",      BYTES, 1 * GIB,  4 * KIB,  3 * GIB,              \
+          "memory for weights in the NPU's own layout; weights without room there are sent along each time") \
         X(hello_timeout_ms,       "hello-timeout-ms",       PLAIN, 5000,     1,        600000,               \
           "time for a new connection to say HELLO")                                                          \
         X(frame_timeout_ms,       "frame-timeout-ms",       PLAIN, 5000,     1,        600000,               \
@@ -83,14 +91,32 @@
           "were just answered and will be back at once) or window (see window-us)")                          \
         X(stacking,             "stacking",     config_switch,    1,                                         \
           "on or off: jobs of the same weights are computed as one product")                                 \
+        X(npu_check,            "npu-check",    npu_check_names,  NPU_CHECK_SAMPLE,                           \
+          "which of the NPU's results are verified before they are used: off, sample (1 submission in 64) "  \
+          "or always")                                                                                       \
         X(sim_profile,          "sim-profile",  npu_model_names,  NPU_PHOENIX,                               \
           "of backend sim: phoenix, origin or origin-measured")
+
+/*      field                   key             default                      text */
+#define CONFIG_PATHS(X)                                                                                      \
+        X(npu_worker,           "npu-worker",   DAEMON_WORKER_PATH,                                          \
+          "the program that holds the NPU")                                                                  \
+        X(npu_manifest,         "npu-manifest", DAEMON_MANIFEST_PATH,                                        \
+          "the list of programs for the NPU, beside them; xclbin/README.md, section 10")
 /* clang-format on */
 
+enum npu_check { NPU_CHECK_OFF = 0, NPU_CHECK_SAMPLE, NPU_CHECK_ALWAYS };
+
+/* "off", "sample", "always", NULL. */
+extern const char *const npu_check_names[];
+
 struct config {
-        char *socket_path;                              /* owned */
-        char *backend;                                  /* owned */
-        char *sim_faults;                               /* owned */
+        char *socket_path;                         /* owned */
+        char *backend;                             /* owned */
+        char *sim_faults;                          /* owned */
+#define X(field, key, standard, text) char *field; /* owned */
+        CONFIG_PATHS(X)
+#undef X
 #define X(field, key, names, standard, text) int field; /* an index into names */
         CONFIG_CHOICES(X)
 #undef X

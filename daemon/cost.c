@@ -90,6 +90,8 @@ void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_
                                 move(&slope->observed, shares_ns[i], weight, error_ns) / work->macs[i];
                 slope->ns_per_mac = MAX(slope->ns_per_mac, SLOPE_MIN_NS);
         }
+        if (cost->is_fixed_given)
+                return;
         cost->fixed_ns += move(&cost->observed, cost->fixed_ns, fixed_weight, error_ns);
         cost->fixed_ns = MAX(FIXED_MIN_NS, MIN(cost->fixed_ns, cost->fixed_most_ns));
 }

@@ -22,7 +22,8 @@ struct cost_model {
                 double ns_per_mac;
                 double observed; /* how much it has been corrected so far */
         } slopes[COST_CLASSES];
-        double observed; /* the same of fixed_ns */
+        double observed;     /* the same of fixed_ns */
+        bool is_fixed_given; /* fixed_ns is known, and not corrected */
 };
 
 /* What one submission does: multiply-adds by class. */

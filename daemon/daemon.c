@@ -41,12 +41,17 @@ struct daemon {
         struct loop_meter meter;
         struct reporter reporter;
         struct quota quota;
+        struct region_set regions; /* empty, unless the device is a process of its own */
         struct arena_set arenas;
         struct timer timer;
         struct turn turn; /* composes batches at the end of it */
         struct weights_set weights;
         struct pipeline pipeline;
         struct device *device; /* owned; NULL once closing */
+        struct {
+                enum device_state state;
+                const char *cause;
+        } health; /* of the device, as it was last told of */
         struct session_context sessions;
         struct connection_set connections;
         struct dispatch_context clients;
@@ -264,6 +269,30 @@ static void forget(void *userdata, struct resident *resident)
                 daemon->device->ops->forget(daemon->device, resident);
 }
 
+/* Once for each change: an NPU that is tried again and again fails in silence. */
+static void on_health(void *userdata, const struct device_health *health)
+{
+        struct daemon *daemon = userdata;
+        const char *state = device_state_names[health->state];
+        const struct log_fields fields = {.device = "xrt"};
+
+        if (health->state == daemon->health.state && health->cause == daemon->health.cause)
+                return;
+        daemon->health.state = health->state;
+        daemon->health.cause = health->cause;
+        if (health->state == DEVICE_OK)
+                log_event(LOG_LEVEL_INFO, &fields, "NPU ok: %s, driver %s, firmware %s%s%s", health->hardware,
+                          health->driver[0] ? health->driver : "unknown",
+                          health->firmware[0] ? health->firmware : "unknown",
+                          health->counters.faults > 0 ? "; it had failed: " : "", health->reason);
+        else
+                log_event(LOG_LEVEL_WARNING, &fields, "NPU %s: %s; %s%s", state, health->reason,
+                          health->state == DEVICE_RECOVERING ? "" : "the CPU serves; ", health->advice);
+        if (daemon->state == DAEMON_SERVING)
+                (void)sd_notifyf(0, "STATUS=Serving on xrt: %s%s%s", state, health->reason[0] ? ": " : "",
+                                 health->reason);
+}
+
 static int device_choose(struct daemon *daemon)
 {
         const char *wanted = daemon->config.backend;
@@ -271,6 +300,18 @@ static int device_choose(struct daemon *daemon)
                 .sim_model = (enum npu_model)daemon->config.sim_profile,
                 .sim_scale = (double)daemon->config.sim_scale,
                 .sim_faults = daemon->config.sim_faults,
+                .xrt =
+                        {
+                                .worker_path = daemon->config.npu_worker,
+                                .manifest_path = daemon->config.npu_manifest,
+                                .check = npu_check_names[daemon->config.npu_check],
+                                .timeout_ns = daemon->config.npu_timeout_ms * 1000000,
+                                .retry_ns = daemon->config.npu_retry_ms * 1000000,
+                                .weights_bytes = daemon->config.npu_weights_bytes,
+                                .regions = &daemon->regions,
+                                .health_fn = on_health,
+                                .health_userdata = daemon,
+                        },
         };
         struct device *device = NULL;
         const char *reason;
@@ -288,6 +329,10 @@ static int device_choose(struct daemon *daemon)
                   device->ops->name, device->description, reason ? "; not a better one: " : "",
                   reason ? reason : "", strcmp(wanted, "auto") == 0 ? " (backend=auto)" : "");
         daemon->device = device;
+        if (device->health) { /* what it computes, it computes in a process of its own */
+                daemon->arenas.regions = &daemon->regions;
+                daemon->weights.regions = &daemon->regions;
+        }
         return pipeline_set_device(&daemon->pipeline, device);
 }
 
@@ -324,6 +369,7 @@ static void pipeline_start(struct daemon *daemon)
                 .aging_ns = config->aging_ms * 1000000,
                 .window_ns = config->window_us * 1000,
                 .policy = (enum policy_kind)config->policy,
+                .fixed_ns = config->submission_us * 1000,
                 .stacks = config->stacking != 0,
         };
 
@@ -474,6 +520,7 @@ struct daemon *daemon_free(struct daemon *daemon)
         (void)uv_run(&daemon->loop, UV_RUN_DEFAULT);
         pipeline_deinit(&daemon->pipeline);
         weights_set_deinit(&daemon->weights);
+        region_set_deinit(&daemon->regions);
         quota_deinit(&daemon->quota);
         r = uv_loop_close(&daemon->loop);
         assert(r == 0); /* every handle has been closed by its owner */

@@ -12,9 +12,14 @@ static const struct registered {
         const char *missing_reason;
         bool is_automatic; /* may be taken by "auto" */
 } registry[] = {
-        {"xrt", NULL, "this build has no NPU support", true},
+        {"xrt", &xrt_device_ops, NULL, true},
         {"cpu", &cpu_device_ops, NULL, true},
         {"sim", &sim_device_ops, NULL, false},
+};
+
+const char *const device_state_names[] = {
+        [DEVICE_OK] = "ok",         [DEVICE_RECOVERING] = "recovering", [DEVICE_DEGRADED] = "degraded",
+        [DEVICE_FAILED] = "failed", [DEVICE_STATE_MAX] = NULL,
 };
 
 const char *const device_names[] = {"auto", "cpu", "sim", "xrt", NULL};
@@ -35,16 +40,18 @@ int device_open(const char *name, uv_loop_t *loop, struct timeline *timeline,
                 struct device **ret_device, const char **ret_reason)
 {
         const bool is_auto = strcmp(name, "auto") == 0;
+        struct device_settings known = *settings;
         const char *first_reason = NULL;
         int r = DEVICE_E_UNKNOWN;
 
         *ret_reason = NULL;
+        known.is_automatic = is_auto;
         for (size_t i = 0; i < ARRAY_SIZE(registry); i++) {
                 const char *reason = NULL;
 
                 if (is_auto ? !registry[i].is_automatic : strcmp(name, registry[i].name) != 0)
                         continue;
-                r = registered_open(&registry[i], loop, timeline, settings, events, userdata, ret_device,
+                r = registered_open(&registry[i], loop, timeline, &known, events, userdata, ret_device,
                                     &reason);
                 if (!first_reason)
                         first_reason = reason;

@@ -24,6 +24,7 @@
 #define DAEMON_DEVICE_H
 
 #include "daemon/product.h"
+#include "daemon/region.h"
 #include "daemon/timeline.h"
 #include "proto/npu-model.h"
 #include "proto/status.h"
@@ -69,12 +70,50 @@ struct device_padding {
         uint64_t rows, depth, cols;
 };
 
-/* What a device tells about itself once it is open; constant afterwards but for free_slots and counters. */
+/* Of a device that can be lost. Whatever it is in, batches are served. */
+enum device_state {
+        DEVICE_OK = 0,
+        DEVICE_RECOVERING, /* it is being opened, or replaced; at most for a moment */
+        DEVICE_DEGRADED,   /* the CPU serves until it is tried again, with success */
+        DEVICE_FAILED,     /* the same, and somebody has to do something for it */
+        DEVICE_STATE_MAX
+};
+
+/* "ok", "recovering", "degraded", "failed", NULL. */
+extern const char *const device_state_names[];
+
+/* How such a device is. */
+struct device_health {
+        enum device_state state;
+        const char *cause;  /* static: one word for the last fault; "none" */
+        const char *advice; /* static: what to do; empty if nothing */
+        char reason[512];   /* why it is not OK, or was not; empty: it never was anything else */
+        uint64_t retry_ns; /* when it is tried again, on the timeline; TIMELINE_NEVER: it is not waited for */
+        uint32_t clock_mhz; /* 0: not known; the strings empty then */
+        char hardware[256], driver[256], firmware[256], power_mode[256];
+        struct {
+                uint64_t workers;     /* processes started */
+                uint64_t faults;      /* of them, or of the device */
+                uint64_t wrong;       /* those of them that were wrong results, found by a check */
+                uint64_t reruns;      /* batches that were interrupted, and begun again */
+                uint64_t cpu_batches; /* that the CPU has served in its place */
+                uint64_t failed;      /* batches that could not even be served by the CPU */
+                uint64_t unended;     /* processes that were killed, and are still there */
+                uint64_t commands;    /* that the device was given */
+                uint64_t
+                        control_syncs; /* transfers of instructions and of what marks results as not computed */
+                uint64_t checks;       /* products checked */
+                uint64_t recovery_us; /* from the last fault until the device served again */
+        } counters;
+};
+
+/* What a device tells about itself once it is open; constant afterwards but for free_slots, pack_ns and counters. */
 struct device {
         const struct device_ops *ops;
         const struct device_events *events; /* borrowed: outlives the device */
         void *userdata;                     /* of the events */
         const char *description;            /* for people: "portable C kernel, 1 thread" */
+        const struct device_health *health; /* NULL: it cannot be lost */
         size_t free_slots;                  /* batches that it would take now */
         uint64_t granule_rows;              /* slices of a multiple of this many rows waste nothing */
         struct device_padding padding;
@@ -117,12 +156,25 @@ enum sim_compute {
         SIM_COMPUTE_NEVER,         /* only times: products need no operands */
 };
 
+/* Of the NPU's worker process; strings outlive the device. */
+struct xrt_settings {
+        const char *worker_path, *manifest_path;
+        const char *check; /* of its --check */
+        uint64_t timeout_ns, retry_ns, weights_bytes;
+        struct region_set *regions; /* borrowed: outlives the device; operands are found in it */
+        /* The device's health has changed; on the loop. */
+        void (*health_fn)(void *userdata, const struct device_health *health);
+        void *health_userdata;
+};
+
 /* What devices are opened with: the settings that some of them have. */
 struct device_settings {
+        bool is_automatic; /* taken only if it is of use now, as there are others; set by device_open */
         enum npu_model sim_model;
         enum sim_compute sim_compute;
         double sim_scale;       /* model times are multiplied by this */
         const char *sim_faults; /* a script, see device/sim.c; NULL: none. Outlives the device */
+        struct xrt_settings xrt;
 };
 
 /* Whether a script of faults can be read. */

@@ -400,7 +400,10 @@ int pipeline_set_device(struct pipeline *pipeline, struct device *device)
         pipeline->scheduler.aging_ns = (uint64_t)((double)settings->aging_ns * scale);
         pipeline->scheduler.slack_ns = (double)settings->bound_ns * scale;
         pipeline->policy.window_ns = (uint64_t)((double)settings->window_ns * scale);
-        cost_init(&pipeline->cost, device->seed_fixed_ns, device->seed_ns_per_mac);
+        cost_init(&pipeline->cost,
+                  settings->fixed_ns > 0 ? (double)settings->fixed_ns * scale : device->seed_fixed_ns,
+                  device->seed_ns_per_mac);
+        pipeline->cost.is_fixed_given = settings->fixed_ns > 0;
         return 0;
 }
 

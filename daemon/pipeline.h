@@ -34,6 +34,7 @@ struct pipeline_settings {
         uint64_t bound_ns; /* `batch-bound` */
         uint64_t aging_ns;
         uint64_t window_ns;
+        uint64_t fixed_ns; /* `submission-us`; 0: it is learnt */
         enum policy_kind policy;
         bool stacks;
 };

@@ -32,6 +32,16 @@ static struct stats_user *users_report(const struct scheduler *scheduler, size_t
         return users;
 }
 
+/* From now on; 0: at once, or never. */
+static double health_retry_s(const struct pipeline *pipeline, const struct device_health *health)
+{
+        const uint64_t now_ns = timeline_now_ns(pipeline->timeline);
+
+        if (health->retry_ns == TIMELINE_NEVER || health->retry_ns < now_ns)
+                return 0;
+        return (double)(health->retry_ns - now_ns) * 1e-9;
+}
+
 static char *json_make(const struct reporter *reporter)
 {
         const struct pipeline *pipeline = reporter->pipeline;
@@ -42,7 +52,9 @@ static char *json_make(const struct reporter *reporter)
         _cleanup_(freep) struct stats_user *users = NULL;
         struct stats_now now = {
                 .backend = device->ops->name,
-                .device_state = "ok",
+                .device_state = device_state_names[device->health ? device->health->state : DEVICE_OK],
+                .health = device->health,
+                .health_retry_s = device->health ? health_retry_s(pipeline, device->health) : 0,
                 .device = device->description,
                 .policy = policy_names[pipeline->policy.kind],
                 .stacking = pipeline->batcher.stacks,

@@ -74,6 +74,41 @@ static json_t *users_json(const struct stats_now *now)
         return array;
 }
 
+/* Of the NPU, as users see it: why it is as it is, and what to do. NULL when memory is short. */
+static json_t *health_json(const struct device_health *health, double retry_s)
+{
+        const struct {
+                const char *key;
+                uint64_t value;
+        } counts[] = {
+                {"clock_mhz", health->clock_mhz},
+                {"workers", health->counters.workers},
+                {"workers_unended", health->counters.unended},
+                {"faults", health->counters.faults},
+                {"wrong_results", health->counters.wrong},
+                {"reruns", health->counters.reruns},
+                {"cpu_batches", health->counters.cpu_batches},
+                {"failed_batches", health->counters.failed},
+                {"commands", health->counters.commands},
+                {"control_syncs", health->counters.control_syncs},
+                {"checks", health->counters.checks},
+                {"recovery_us", health->counters.recovery_us},
+        };
+        json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:f, s:s, s:s, s:s, s:s}", "state",
+                                   device_state_names[health->state], "cause", health->cause, "reason",
+                                   health->reason, "advice", health->advice, "retry_s", retry_s, "hardware",
+                                   health->hardware, "driver", health->driver, "firmware", health->firmware,
+                                   "power_mode", health->power_mode);
+
+        for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+                if (json_object_set_new(object, counts[i].key, json_integer((json_int_t)counts[i].value)) !=
+                    0) {
+                        json_decref(object);
+                        return NULL;
+                }
+        return object;
+}
+
 /* False when memory is short; the same below. */
 static bool numbers_add(json_t *object, const struct stats *stats, const struct stats_now *now)
 {
@@ -154,7 +189,9 @@ char *stats_json(const struct stats *stats, const struct stats_now *now)
         char *text = NULL;
         bool ok = object && numbers_add(object, stats, now) && counts_add(object, stats, now) &&
                   json_object_set_new(object, "users", users_json(now)) == 0 &&
-                  json_object_set_new(object, "clients", clients_json(now)) == 0;
+                  json_object_set_new(object, "clients", clients_json(now)) == 0 &&
+                  (!now->health ||
+                   json_object_set_new(object, "npu", health_json(now->health, now->health_retry_s)) == 0);
 
         if (ok)
                 text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(15));

@@ -8,6 +8,7 @@
 #ifndef DAEMON_STATS_H
 #define DAEMON_STATS_H
 
+#include "daemon/device.h"
 #include "proto/message.h"
 
 /* How long the loop ran between two waits. Buckets double: bucket i counts times below 2^i microseconds. */
@@ -56,6 +57,8 @@ struct stats_user {
 /* What is now, as against what was counted; filled in by the daemon. */
 struct stats_now {
         const char *backend, *device_state, *device;
+        const struct device_health *health; /* NULL: it cannot be lost */
+        double health_retry_s;              /* until it is tried again; 0: it is not waited for */
         double uptime_s;
         const char *policy;
         bool stacking;

@@ -3,6 +3,7 @@
 #include "daemon/weights.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <search.h>
 #include <sys/mman.h>
 
@@ -75,11 +76,19 @@ static void kept_remove(struct weights *weights)
 
 /* ---- the end of a copy ---- */
 
-/* Unmapping the middle of a mapping fails in a process that has as many as it may: then at least the pages go. */
-static void memory_free(uint8_t *memory, uint64_t size_bytes)
+/*
+ * Unmapping the middle of a mapping fails in a process that has as many as it may: then at least the pages go; those of
+ * a memfd at once, whoever still maps them.
+ */
+static void memory_free(const struct weights *weights)
 {
-        if (munmap(memory, size_bytes) < 0)
-                (void)madvise(memory, size_bytes, MADV_DONTNEED);
+        if (weights->fd >= 0) {
+                (void)fallocate(weights->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                                (off_t)weights->size_bytes);
+                (void)close(weights->fd);
+        }
+        if (munmap(weights->memory, weights->size_bytes) < 0)
+                (void)madvise(weights->memory, weights->size_bytes, MADV_DONTNEED);
 }
 
 static void discharge(struct weights *weights)
@@ -115,7 +124,7 @@ static void unmap_work(uv_work_t *work)
         const struct weights *weights;
 
         TAILQ_FOREACH(weights, &set->unmapped, set_link)
-                memory_free(weights->memory, weights->size_bytes);
+                memory_free(weights);
 }
 
 static void unmap_done(uv_work_t *work, int status);
@@ -180,8 +189,9 @@ void weights_end_holders(struct weights_set *set, struct weights_holder_list *ho
         unmap_start(set);
 }
 
-static void end(struct weights *weights)
+static void end_unheld(struct region *region)
 {
+        struct weights *weights = container_of(region, struct weights, region);
         struct weights_set *set = weights->set;
 
         if (weights->size_bytes <= leaving_bytes_left(set)) {
@@ -191,6 +201,11 @@ static void end(struct weights *weights)
         }
         TAILQ_INSERT_TAIL(&set->leaving, weights, set_link);
         unmap_start(set);
+}
+
+static void end(struct weights *weights)
+{
+        region_end(weights->set->regions, &weights->region, end_unheld);
 }
 
 struct weights *weights_free(struct weights *weights)
@@ -383,13 +398,24 @@ static int charge_both(struct weights *weights, uid_t uid)
 
 static int memory_take(struct weights *weights)
 {
-        void *memory =
-                mmap(NULL, weights->size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct region_set *regions = weights->set->regions;
+        void *memory;
+        int r;
 
-        if (memory == MAP_FAILED)
-                return -errno;
-        weights->memory = memory;
-        return 0;
+        if (!regions) {
+                memory = mmap(NULL, weights->size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                              -1, 0);
+                weights->fd = -1;
+                weights->memory = memory;
+                return memory == MAP_FAILED ? -errno : 0;
+        }
+        r = shared_memory_open("npumm-weights", weights->size_bytes, &weights->fd, &weights->memory);
+        if (r < 0)
+                return r;
+        if (region_add(regions, &weights->region, weights->memory, weights->size_bytes, weights->fd, false))
+                return 0;
+        memory_free(weights);
+        return -ENOMEM;
 }
 
 int weights_new(struct weights_set *set, uid_t uid, uint64_t k, uint64_t n, struct weights **ret_weights)

@@ -57,10 +57,11 @@ TAILQ_HEAD(weights_holder_list, weights_holder);
 
 /* What the weights of one daemon share; owned by the daemon. */
 struct weights_set {
-        uv_loop_t *loop;         /* borrowed: outlives us */
-        struct quota *quota;     /* borrowed: same */
-        struct stats *stats;     /* borrowed: same */
-        uint64_t kept_bytes_max; /* for each user */
+        uv_loop_t *loop;            /* borrowed: outlives us */
+        struct quota *quota;        /* borrowed: same */
+        struct stats *stats;        /* borrowed: same */
+        uint64_t kept_bytes_max;    /* for each user */
+        struct region_set *regions; /* borrowed: outlives us; NULL: no other process is given any */
         /* Before a copy's memory goes, so that a device can let go of its own form of it; or NULL. */
         void (*forget_fn)(void *userdata, struct resident *resident);
         void *forget_userdata;
@@ -93,7 +94,9 @@ struct weights {
         struct weights_user *user; /* borrowed: lives as long as its weights */
         unsigned refs;             /* 0: kept, in the making, or on the way out */
         uint8_t *memory;           /* owned mapping */
-        uint64_t size_bytes;       /* of it: whole pages */
+        int fd;                    /* owned: what it is a mapping of; -1: no other process is given any */
+        struct region region;
+        uint64_t size_bytes; /* of it: whole pages */
         uint8_t hash[WEIGHTS_HASH_BYTES];
         struct quota_charge charge, count_charge; /* QUOTA_BYTES, QUOTA_WEIGHTS */
         bool is_leaving;                          /* counted in weights_set::leaving_bytes */

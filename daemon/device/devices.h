@@ -7,5 +7,6 @@
 
 extern const struct device_ops cpu_device_ops;
 extern const struct device_ops sim_device_ops;
+extern const struct device_ops xrt_device_ops;
 
 #endif

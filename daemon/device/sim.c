@@ -17,6 +17,7 @@
  */
 #include "daemon/device-worker.h"
 #include "daemon/device/devices.h"
+#include "daemon/device/npu-shape.h"
 #include "daemon/device/portable.h"
 #include "daemon/npu/stream64-plan.h"
 #include "proto/npu-model.h"
@@ -99,12 +100,6 @@ static enum sim_fault fault_of(const struct sim *sim, uint64_t submission)
 
 /* ---- running ---- */
 
-/* Weights that are too large for the device's own memory, packed, are sent along each time. */
-static bool b_resides(const struct product *product)
-{
-        return product->resident != NULL && stream64_can_reside(product->k, product->n);
-}
-
 static void stacks_describe(const struct batch *batch, struct npu_product products[BATCH_STACKS_MAX])
 {
         for (size_t i = 0; i < batch->n_stacks; i++) {
@@ -115,7 +110,7 @@ static void stacks_describe(const struct batch *batch, struct npu_product produc
                         .m = stack->rows,
                         .k = product->k,
                         .n = product->n,
-                        .b_is_resident = b_resides(product),
+                        .b_is_resident = npu_b_resides(product),
                         .n_parts = stack->n_slices,
                 };
         }
@@ -178,7 +173,7 @@ static uint64_t outlay_count(struct sim *sim, const struct batch *batch)
                 const struct product *product = batch->slices[batch->stacks[i].first].product;
                 struct resident *resident = product->resident;
 
-                if (!b_resides(product) || resident->is_packed)
+                if (!npu_b_resides(product) || resident->is_packed)
                         continue;
                 resident->is_packed = true;
                 sim->device.counters.weights_packs++;
@@ -295,17 +290,6 @@ static void sim_forget(struct device *device, struct resident *resident)
 
 /* ---- life ---- */
 
-static double phoenix_work_macs(const struct product *product, uint64_t rows)
-{
-        return npu_phoenix_work_macs(rows, product->k, product->n);
-}
-
-static double phoenix_share(const struct product *product, uint64_t rows)
-{
-        return stream64_share(&(struct stream64_product){
-                .m = rows, .k = product->k, .n = product->n, .b_is_resident = b_resides(product)});
-}
-
 static void sim_describe(struct sim *sim, const struct device_events *events, void *userdata)
 {
         const struct npu_traits *traits = npu_model_traits(sim->model);
@@ -324,8 +308,8 @@ static void sim_describe(struct sim *sim, const struct device_events *events, vo
                 .time_scale = sim->scale,
                 .seed_fixed_ns = traits->fixed_ns * sim->scale,
                 .seed_ns_per_mac = traits->ns_per_mac * sim->scale,
-                .work_macs = sim->model == NPU_PHOENIX ? phoenix_work_macs : NULL,
-                .share = sim->model == NPU_PHOENIX ? phoenix_share : NULL,
+                .work_macs = sim->model == NPU_PHOENIX ? npu_work_macs : NULL,
+                .share = sim->model == NPU_PHOENIX ? npu_share : NULL,
         };
         assert(traits->slots <= ARRAY_SIZE(sim->runs));
 }

@@ -65,14 +65,38 @@ static void on_closed(void *userdata)
 
 /* ---- opening and closing ---- */
 
+/* Of the worker process, where there is one to be tested: else the device is absent. */
+static const char *environment(const char *name)
+{
+        const char *value = getenv(name);
+
+        return value ? value : "";
+}
+
 int bench_try_open(const char **ret_reason)
 {
         /* Times of a real NPU: most batches take the CPU longer than that, and are then reported when it is done. */
-        const struct device_settings settings = {.sim_model = NPU_PHOENIX, .sim_scale = 1};
+        const struct device_settings settings = {
+                .sim_model = NPU_PHOENIX,
+                .sim_scale = 1,
+                .xrt =
+                        {
+                                .worker_path = environment("NPUMM_TEST_WORKER"),
+                                .manifest_path = environment("NPUMM_TEST_MANIFEST"),
+                                .check = "always",
+                                .timeout_ns = UINT64_C(30000000000),
+                                .retry_ns = UINT64_C(1000000000),
+                                .weights_bytes = UINT64_C(64) << 20,
+                                .regions = &bench.regions,
+                        },
+        };
+        int r;
 
         bench.is_closed = false;
-        return device_open(bench.name, &bench.loop, &bench.timer.timeline, &settings, &events, &bench,
-                           &bench.device, ret_reason);
+        r = device_open(bench.name, &bench.loop, &bench.timer.timeline, &settings, &events, &bench,
+                        &bench.device, ret_reason);
+        operands_regions = r == 0 && bench.device->health ? &bench.regions : NULL;
+        return r;
 }
 
 void bench_device_close(void)

@@ -40,7 +40,8 @@ struct bench {
         struct rng rng;
         uv_loop_t loop;
         struct timer timer;
-        struct device *device; /* NULL once closed */
+        struct region_set regions; /* of operands, for devices in a process of their own */
+        struct device *device;     /* NULL once closed */
         bool in_submit;
         bool is_closed;
 };

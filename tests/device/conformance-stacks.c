@@ -294,7 +294,8 @@ START_TEST(test_drop)
                 }
         }
         ck_assert_uint_lt(n_cancelled, n_slices / 2);
-        if (bench.device->ops->drop)
+        if (bench.device->ops->drop &&
+            !bench.device->health) /* an NPU leaves nothing out, but its CPU does */
                 ck_assert_uint_gt(n_cancelled, 0);
 }
 END_TEST

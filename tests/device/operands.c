@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <inttypes.h>
+#include <sys/mman.h>
 
 #include "tests/lib/oracle.h"
 
@@ -12,11 +13,35 @@
 
 enum { A = 0, B, C, ROW_SCALE, COL_SCALE, BIAS };
 
+struct region_set *operands_regions;
+
+/* Whole pages, of which the last bytes are used: an access beyond the end is one beyond the region's. */
+static uint8_t *shared_new(struct region *region, size_t n_bytes)
+{
+        uint64_t size_bytes = 0;
+        uint8_t *memory;
+        int fd;
+
+        ck_assert(checked_align(n_bytes, 4096, &size_bytes));
+        ck_assert_int_eq(shared_memory_open("operands", size_bytes, &fd, &memory), 0);
+        ck_assert(region_add(operands_regions, region, memory, size_bytes, fd, true));
+        return memory + (size_bytes - n_bytes) / 16 * 16;
+}
+
+static void shared_free(struct region *region)
+{
+        if (region->id != 0)
+                region_end(operands_regions, region, NULL);
+        (void)munmap((void *)(uintptr_t)region->memory, region->size_bytes);
+        (void)close(region->fd);
+}
+
 /* Exactly `n_bytes` behind an offset of `skew`, so that sanitizers see an access beyond the end. */
 static uint8_t *memory_new(struct operands *operands, int which, size_t skew, size_t n_bytes)
 {
         operands->memory_bytes[which] = skew + n_bytes;
-        operands->memory[which] = malloc(skew + n_bytes);
+        operands->memory[which] = operands_regions ? shared_new(&operands->regions[which], skew + n_bytes)
+                                                   : malloc(skew + n_bytes);
         ck_assert_ptr_nonnull(operands->memory[which]);
         return operands->memory[which] + skew;
 }
@@ -121,8 +146,12 @@ void operands_init_sharing(struct operands *operands, const struct operands_shap
 
 void operands_deinit(struct operands *operands)
 {
-        for (size_t i = 0; i < ARRAY_SIZE(operands->memory); i++)
-                free(operands->memory[i]);
+        for (size_t i = 0; i < ARRAY_SIZE(operands->memory); i++) {
+                if (operands->regions[i].memory)
+                        shared_free(&operands->regions[i]);
+                else
+                        free(operands->memory[i]);
+        }
         free(operands->inputs_before);
         free(operands->row_is_expected);
         *operands = (struct operands){0};

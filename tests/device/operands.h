@@ -12,6 +12,7 @@
 #define TESTS_DEVICE_OPERANDS_H
 
 #include "daemon/product.h"
+#include "daemon/region.h"
 #include "tests/lib/rng.h"
 
 enum fill { FILL_RANDOM = 0, FILL_LOWEST, FILL_EXTREMES }; /* any bytes; all -128; -128 and 127 */
@@ -27,13 +28,17 @@ struct operands_shape {
         enum fill fill;
 };
 
+/* Where operands are made that the device's process is to be given; NULL: the device is in this process. */
+extern struct region_set *operands_regions;
+
 struct operands {
         struct product product;
         struct operands_shape shape;
         uint8_t *memory[6]; /* owned: A, B (NULL where shared), C, row_scale, col_scale, bias */
         size_t memory_bytes[6];
-        uint8_t *inputs_before; /* owned: A and B as they were made */
-        bool *row_is_expected;  /* owned: m of them */
+        struct region regions[6]; /* owned, where memory is in them */
+        uint8_t *inputs_before;   /* owned: A and B as they were made */
+        bool *row_is_expected;    /* owned: m of them */
 };
 
 void operands_init(struct operands *operands, const struct operands_shape *shape, struct rng *rng);

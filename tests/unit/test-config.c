@@ -170,9 +170,9 @@ START_TEST(test_bounds)
 
         ck_assert_uint_le(number->least, number->standard);
         ck_assert_uint_le(number->standard, number->most);
-        /* No limit means anything at 0; but nothing may be kept, and no wait at all is a wait. */
+        /* No limit means anything at 0; but nothing may be kept, no wait at all is a wait, and a cost be unknown. */
         ck_assert(number->least > 0 || strcmp(number->key, "weights-kept-bytes") == 0 ||
-                  strcmp(number->key, "window-us") == 0);
+                  strcmp(number->key, "window-us") == 0 || strcmp(number->key, "submission-us") == 0);
         (void)snprintf(words, sizeof words, "%s: \"", number->key);
         if (number->least > 0) {
                 (void)snprintf(value, sizeof value, "%" PRIu64, number->least - 1);
@@ -520,7 +520,8 @@ START_TEST(test_printed_defaults_are_comments)
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
                 ck_assert_msg(is_there[i], "%s", numbers[i].key);
         ck_assert_uint_eq(n_settings,
-                          ARRAY_SIZE(numbers) + ARRAY_SIZE(choices) + 3); /* socket, backend, sim-faults */
+                          ARRAY_SIZE(numbers) + ARRAY_SIZE(choices) +
+                                  5); /* socket, backend, sim-faults, npu-worker, npu-manifest */
 }
 END_TEST
 

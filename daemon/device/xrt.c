@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xrt.c - the NPU as a device, behind a worker process that can be lost.
+ *
+ * Role:   hands batches to the worker; begins one again that was interrupted, once; and lets the CPU serve what the NPU
+ *         does not: so every batch is done, whatever becomes of the NPU.
+ * In:     batches; what the keeper says of the worker.
+ * Out:    the contract of device.h.
+ * Thread: loop; the CPU's share is computed on the thread of a device-worker.
+ * Owns:   keeper and CPU thread; each batch from submit to batch_done.
+ *
+ * Where a batch is: at the door while a worker is being made ready, but not for longer than PATIENCE_NS; inside the
+ * worker; or at the CPU, which is where it stays; or on its way out. A batch that was interrupted twice goes to the
+ * CPU: it may be what the device does not survive.
+ */
+#include "daemon/device-worker.h"
+#include "daemon/device/devices.h"
+#include "daemon/device/npu-shape.h"
+#include "daemon/device/portable.h"
+#include "daemon/device/xrt-batch.h"
+#include "daemon/device/xrt-keeper.h"
+#include "proto/npu-model.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define NODE "/dev/accel/accel0"
+
+#define PATIENCE_NS UINT64_C(1000000000)
+#define TRIES_MAX   2
+
+/* Weight of a new measurement of how long packing takes. */
+#define PACK_SHARE 4
+
+enum run_place { PLACE_DOOR = 0, PLACE_WORKER, PLACE_CPU, PLACE_OUT };
+
+struct xrt {
+        struct device device;
+        struct timeline *timeline; /* borrowed: outlives us */
+        struct xrt_settings settings;
+        struct xrt_keeper keeper;
+        struct device_worker cpu;
+        struct alarm alarm; /* the end of patience with the door */
+        struct run {
+                struct batch *batch;
+                enum run_place place;
+                unsigned n_tries;  /* at the worker */
+                uint64_t number;   /* there */
+                uint64_t since_ns; /* at its place */
+        } runs[WIRE_BATCHES_MAX];  /* inside, oldest first */
+        size_t n_runs;
+        uint64_t last_number;
+        uint64_t worker_free_ns;   /* when the worker was done with its last batch */
+        struct wire_batch message; /* for one at a time: it is large */
+        device_closed_fn closed_fn;
+        void *closed_userdata;
+};
+
+static uint64_t now_ns(const struct xrt *xrt)
+{
+        return timeline_now_ns(xrt->timeline);
+}
+
+/* ---- the end of a batch ---- */
+
+static void run_remove(struct xrt *xrt, const struct batch *batch)
+{
+        size_t i = 0;
+
+        while (xrt->runs[i].batch != batch)
+                i++;
+        xrt->n_runs--;
+        memmove(&xrt->runs[i], &xrt->runs[i + 1], (xrt->n_runs - i) * sizeof xrt->runs[0]);
+        xrt->device.free_slots++;
+}
+
+/* One that no slice has been reported of yet. */
+static void run_report(struct xrt *xrt, struct batch *batch, enum status status)
+{
+        const struct device_events *events = xrt->device.events;
+
+        run_remove(xrt, batch);
+        for (size_t i = 0; i < batch->n_slices; i++) {
+                batch->slices[i].status = status;
+                events->slice_done(xrt->device.userdata, batch, i);
+        }
+        events->batch_done(xrt->device.userdata, batch);
+}
+
+static void on_cpu_slice_done(void *userdata, struct batch *batch, size_t index)
+{
+        struct xrt *xrt = userdata;
+
+        xrt->device.events->slice_done(xrt->device.userdata, batch, index);
+}
+
+static void on_cpu_batch_done(void *userdata, struct batch *batch)
+{
+        struct xrt *xrt = userdata;
+
+        run_remove(xrt, batch);
+        xrt->device.events->batch_done(xrt->device.userdata, batch);
+}
+
+/* ---- where it goes ---- */
+
+static void on_result(void *userdata, struct region *region)
+{
+        struct xrt *xrt = userdata;
+
+        xrt_keeper_hold(&xrt->keeper, region);
+}
+
+static void on_region(void *userdata, struct region *region)
+{
+        struct xrt *xrt = userdata;
+
+        xrt_keeper_give(&xrt->keeper, region);
+}
+
+static void run_to_worker(struct xrt *xrt, struct run *run)
+{
+        run->place = PLACE_WORKER;
+        run->n_tries++;
+        run->number = ++xrt->last_number;
+        xrt->keeper.health.counters.reruns += run->n_tries > 1;
+        xrt_batch_write(run->batch, xrt->settings.regions, run->number, on_region, xrt, &xrt->message);
+        xrt_keeper_send(&xrt->keeper, &xrt->message, WIRE_BATCH_BYTES(run->batch->n_slices));
+}
+
+static void run_to_cpu(struct xrt *xrt, struct run *run)
+{
+        run->place = PLACE_CPU;
+        xrt->keeper.health.counters.cpu_batches++;
+        device_worker_submit(&xrt->cpu, run->batch);
+}
+
+/* Moves on whatever waits at the door and need not. */
+static void door_look(struct xrt *xrt)
+{
+        const bool is_opening = xrt->keeper.health.state == DEVICE_RECOVERING;
+        const uint64_t now = now_ns(xrt);
+        uint64_t next_ns = TIMELINE_NEVER;
+
+        for (size_t i = 0; i < xrt->n_runs; i++) {
+                struct run *run = &xrt->runs[i];
+
+                if (run->place != PLACE_DOOR)
+                        continue;
+                if (run->n_tries >= TRIES_MAX)
+                        run_to_cpu(xrt, run);
+                else if (xrt->keeper.is_ready)
+                        run_to_worker(xrt, run);
+                else if (!is_opening || now - run->since_ns >= PATIENCE_NS)
+                        run_to_cpu(xrt, run);
+                else
+                        next_ns = MIN(next_ns, run->since_ns + PATIENCE_NS);
+        }
+        alarm_set(xrt->timeline, &xrt->alarm, next_ns);
+}
+
+static void on_alarm(void *userdata)
+{
+        door_look(userdata);
+}
+
+/* ---- what the keeper says ---- */
+
+static void on_ready(void *userdata)
+{
+        door_look(userdata);
+}
+
+static void count(struct xrt *xrt, const struct wire_done *done)
+{
+        struct device_health *health = &xrt->keeper.health;
+
+        xrt->device.counters.buffer_syncs += done->counts.matrix_syncs;
+        xrt->device.counters.matrix_copies += done->counts.matrix_copies;
+        xrt->device.counters.weights_packs += done->counts.weights_packs;
+        health->counters.commands += done->counts.submissions;
+        health->counters.control_syncs += done->counts.control_syncs;
+        health->counters.checks += done->counts.checks;
+        xrt->device.pack_ns = (xrt->device.pack_ns * (PACK_SHARE - 1) + done->pack_ns) / PACK_SHARE;
+}
+
+/* The worker ends its batches in order. NULL: it has none. */
+static struct run *worker_first(struct xrt *xrt)
+{
+        struct run *first = NULL;
+
+        for (size_t i = 0; i < xrt->n_runs; i++)
+                if (xrt->runs[i].place == PLACE_WORKER && (!first || xrt->runs[i].number < first->number))
+                        first = &xrt->runs[i];
+        return first;
+}
+
+static void on_done(void *userdata, const struct wire_done *done)
+{
+        struct xrt *xrt = userdata;
+        struct run *run = worker_first(xrt);
+        const uint64_t now = now_ns(xrt);
+        struct batch *batch;
+
+        if (!run || run->number != done->number) {
+                xrt_keeper_reject(&xrt->keeper, "it ended a batch that it was not given, or not in order");
+                return;
+        }
+        batch = run->batch;
+        count(xrt, done);
+        /* Two that are inside do not both take the time that they share. */
+        batch->device_ns = now - MAX(run->since_ns, xrt->worker_free_ns);
+        xrt->worker_free_ns = now;
+        run->place = PLACE_OUT;
+        xrt->keeper.is_busy = worker_first(xrt) != NULL;
+        run_report(xrt, batch, STATUS_OK);
+}
+
+static void on_interrupted(void *userdata, bool is_harmless)
+{
+        struct xrt *xrt = userdata;
+        struct batch *lost[WIRE_BATCHES_MAX];
+        size_t n_lost = 0;
+
+        for (size_t i = 0; i < xrt->n_runs; i++) {
+                struct run *run = &xrt->runs[i];
+
+                if (run->place != PLACE_WORKER)
+                        continue;
+                run->place = is_harmless ? PLACE_DOOR : PLACE_OUT;
+                run->since_ns = now_ns(xrt);
+                if (is_harmless)
+                        continue;
+                xrt_batch_results(run->batch, xrt->settings.regions, on_result, xrt);
+                lost[n_lost++] = run->batch;
+        }
+        /* Nobody can compute them: who writes to their results last cannot be told. */
+        for (size_t i = 0; i < n_lost; i++) {
+                xrt->keeper.health.counters.failed++;
+                lost[i]->device_ns = 0;
+                run_report(xrt, lost[i], STATUS_DEVICE_ERROR);
+        }
+        door_look(xrt);
+}
+
+static const struct xrt_keeper_events keeper_events = {
+        .ready = on_ready,
+        .done = on_done,
+        .interrupted = on_interrupted,
+};
+
+/* ---- contract ---- */
+
+static void xrt_submit(struct device *device, struct batch *batch)
+{
+        struct xrt *xrt = container_of(device, struct xrt, device);
+
+        assert(device->free_slots > 0);
+        device->free_slots--;
+        xrt->runs[xrt->n_runs++] = (struct run){.batch = batch, .since_ns = now_ns(xrt)};
+        door_look(xrt);
+}
+
+/* What is left out of a command would take its time: only the CPU drops. */
+static void xrt_drop(struct device *device, struct batch *batch, size_t index)
+{
+        struct xrt *xrt = container_of(device, struct xrt, device);
+
+        for (size_t i = 0; i < xrt->n_runs; i++)
+                if (xrt->runs[i].batch == batch && xrt->runs[i].place == PLACE_CPU)
+                        device_worker_drop(&xrt->cpu, batch, index);
+}
+
+static void on_region_ended(void *userdata, struct region *region)
+{
+        struct xrt *xrt = userdata;
+
+        xrt_keeper_forget(&xrt->keeper, region);
+}
+
+/* The worker packs it again when it is used again. */
+static void xrt_forget(struct device *device, struct resident *resident)
+{
+        struct xrt *xrt = container_of(device, struct xrt, device);
+        struct region *region = region_find(xrt->settings.regions, resident->b);
+
+        if (region)
+                xrt_keeper_forget(&xrt->keeper, region);
+}
+
+static void on_cpu_closed(void *userdata)
+{
+        struct xrt *xrt = userdata;
+
+        xrt->closed_fn(xrt->closed_userdata);
+        free(xrt);
+}
+
+static const struct device_worker_events cpu_events = {
+        .slice_done = on_cpu_slice_done,
+        .batch_done = on_cpu_batch_done,
+        .closed = on_cpu_closed,
+};
+
+static void xrt_close(struct device *device, device_closed_fn closed_fn, void *userdata)
+{
+        struct xrt *xrt = container_of(device, struct xrt, device);
+
+        assert(xrt->n_runs == 0);
+        xrt->closed_fn = closed_fn;
+        xrt->closed_userdata = userdata;
+        alarm_set(xrt->timeline, &xrt->alarm, TIMELINE_NEVER);
+        xrt->settings.regions->ended_fn = NULL;
+        xrt_keeper_close(&xrt->keeper);
+        device_worker_close(&xrt->cpu);
+}
+
+/* Of stream64 on Phoenix, the only NPU that there is a program for. */
+static void xrt_describe(struct xrt *xrt, const struct device_events *events, void *userdata)
+{
+        const struct npu_traits *traits = npu_model_traits(NPU_PHOENIX);
+
+        xrt->device = (struct device){
+                .ops = &xrt_device_ops,
+                .events = events,
+                .userdata = userdata,
+                .description = "NPU by XRT, stream64; CPU in its place",
+                .health = &xrt->keeper.health,
+                .free_slots = WIRE_BATCHES_MAX,
+                .granule_rows = traits->tile_rows,
+                .padding = {traits->tile_rows, traits->tile_depth, traits->tile_cols},
+                .stacks_max = traits->stacks_max,
+                .time_scale = 1,
+                .seed_fixed_ns = traits->fixed_ns,
+                .seed_ns_per_mac = traits->ns_per_mac,
+                .work_macs = npu_work_macs,
+                .share = npu_share,
+        };
+}
+
+static const char *reason_against(const struct device_settings *settings)
+{
+        if (access(settings->xrt.worker_path, X_OK) < 0)
+                return "this build has no NPU support: its worker npumatmuld-xrt is not installed "
+                       "(NPUMM_XRT)";
+        if (settings->is_automatic && access(NODE, F_OK) < 0)
+                return "there is no NPU (" NODE " is missing: is amdxdna loaded?)";
+        return NULL;
+}
+
+static int xrt_open(uv_loop_t *loop, struct timeline *timeline, const struct device_settings *settings,
+                    const struct device_events *events, void *userdata, struct device **ret_device,
+                    const char **ret_reason)
+{
+        const char *reason = reason_against(settings);
+        struct xrt *xrt;
+        int r;
+
+        if (reason) {
+                *ret_reason = reason;
+                return DEVICE_E_ABSENT;
+        }
+        xrt = calloc(1, sizeof *xrt);
+        if (!xrt)
+                return -ENOMEM;
+        xrt->timeline = timeline;
+        xrt->settings = settings->xrt;
+        alarm_init(&xrt->alarm, on_alarm, xrt);
+        r = device_worker_open(&xrt->cpu, loop, portable_run, &cpu_events, xrt);
+        if (r < 0) {
+                free(xrt);
+                return r;
+        }
+        xrt->settings.regions->ended_fn = on_region_ended;
+        xrt->settings.regions->userdata = xrt;
+        xrt_keeper_open(&xrt->keeper, loop, timeline, &xrt->settings, &keeper_events, xrt);
+        xrt_describe(xrt, events, userdata);
+        *ret_device = &xrt->device;
+        return 0;
+}
+
+const struct device_ops xrt_device_ops = {
+        .name = "xrt",
+        .open = xrt_open,
+        .submit = xrt_submit,
+        .drop = xrt_drop,
+        .forget = xrt_forget,
+        .close = xrt_close,
+};
