@@ -207,9 +207,25 @@ static void print_clients(const json_t *clients)
         }
 }
 
+/* Its members as they are; those that say nothing are left out. */
+static void print_npu(const json_t *npu)
+{
+        const char *key;
+        json_t *value;
+
+        json_object_foreach((json_t *)(uintptr_t)npu, key, value)
+        {
+                _cleanup_(freep) char *plain = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+
+                if (plain && strcmp(plain, "\"\"") != 0)
+                        cli_say("npu %s: %s", key, json_is_string(value) ? json_string_value(value) : plain);
+        }
+}
+
 static bool is_list(const char *key, const json_t *value)
 {
-        return (strcmp(key, "users") == 0 || strcmp(key, "clients") == 0) && json_is_array(value);
+        return ((strcmp(key, "users") == 0 || strcmp(key, "clients") == 0) && json_is_array(value)) ||
+               (strcmp(key, "npu") == 0 && json_is_object(value));
 }
 
 static void print_table(json_t *status)
@@ -234,6 +250,7 @@ static void print_table(json_t *status)
                 else if (!is_list(key, value))
                         print_row((int)width, key, UNIT_PLAIN, value);
         }
+        print_npu(json_object_get(status, "npu"));
         print_users(json_object_get(status, "users"));
         print_clients(json_object_get(status, "clients"));
 }

@@ -199,22 +199,6 @@ static void fail(struct xrt_process *process, enum wire_cause cause, const char 
         process->events->failed(process->userdata, cause, text);
 }
 
-static void on_process_exit(uv_process_t *handle, int64_t status, int signal)
-{
-        struct xrt_process *process = handle->data;
-        char text[WIRE_TEXT_MAX];
-
-        process->is_gone = true;
-        uv_close((uv_handle_t *)handle, on_handle_closed);
-        if (process->is_ended)
-                return;
-        if (signal != 0)
-                (void)snprintf(text, sizeof text, "killed by signal %d", signal);
-        else
-                (void)snprintf(text, sizeof text, "exited with %" PRId64, status);
-        fail(process, WIRE_CAUSE_WORKER, text);
-}
-
 /* ---- receiving ---- */
 
 static bool text_is_whole(const char text[WIRE_TEXT_MAX])
@@ -281,6 +265,24 @@ static void replies_read(struct xrt_process *process)
                 if (!reply_take(process, &reply, (size_t)n))
                         fail(process, WIRE_CAUSE_WORKER, "it sent a message that makes no sense");
         }
+}
+
+static void on_process_exit(uv_process_t *handle, int64_t status, int signal)
+{
+        struct xrt_process *process = handle->data;
+        char text[WIRE_TEXT_MAX];
+
+        process->is_gone = true;
+        uv_close((uv_handle_t *)handle, on_handle_closed);
+        if (!process->is_ended)
+                replies_read(process); /* its last words may say more */
+        if (process->is_ended)
+                return;
+        if (signal != 0)
+                (void)snprintf(text, sizeof text, "killed by signal %d", signal);
+        else
+                (void)snprintf(text, sizeof text, "exited with %" PRId64, status);
+        fail(process, WIRE_CAUSE_WORKER, text);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)

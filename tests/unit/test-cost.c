@@ -382,6 +382,21 @@ START_TEST(test_fixed_part_is_bounded)
 }
 END_TEST
 
+/* What is known of a submission's cost is not learnt away. */
+START_TEST(test_a_given_fixed_part_stays)
+{
+        struct cost_work work = {.macs = {[3] = 1000}};
+        struct cost_model cost;
+
+        cost_init(&cost, 5000, 0.3);
+        cost.is_fixed_given = true;
+        for (int i = 0; i < 1000; i++)
+                cost_observe(&cost, &work, 5000 + 2000);
+        ck_assert_double_eq(cost.fixed_ns, 5000);
+        ck_assert_double_eq_tol(cost.slopes[3].ns_per_mac, 2, 0.1);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("cost");
@@ -394,6 +409,7 @@ int main(void)
         tcase_add_test(tcase, test_learns_the_slope);
         tcase_add_test(tcase, test_learns_from_mixed_sizes);
         tcase_add_test(tcase, test_fixed_part_is_bounded);
+        tcase_add_test(tcase, test_a_given_fixed_part_stays);
         tcase_add_test(tcase, test_recovers_after_a_change_of_clock);
         tcase_add_test(tcase, test_odd_class_spoils_no_other);
         tcase_add_test(tcase, test_noise);

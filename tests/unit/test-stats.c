@@ -126,9 +126,34 @@ static const struct stats_user users[] = {
         {.uid = 0, .device_ns = 0, .jobs_waiting = 0},
 };
 
+static const struct device_health health = {
+        .state = DEVICE_DEGRADED,
+        .cause = "hung",
+        .advice = "do \"this\"",
+        .reason = "why",
+        .clock_mhz = 1800,
+        .hardware = "an NPU",
+        .driver = "1.8",
+        .firmware = "1.5",
+        .power_mode = "default",
+        .counters = {.workers = 1,
+                     .faults = 2,
+                     .wrong = 3,
+                     .reruns = 4,
+                     .cpu_batches = 5,
+                     .failed = 6,
+                     .unended = 7,
+                     .commands = 8,
+                     .control_syncs = 9,
+                     .checks = 10,
+                     .recovery_us = 11},
+};
+
 static const struct stats_now now = {
+        .health = &health,
+        .health_retry_s = 2.5,
         .backend = "cpu",
-        .device_state = "ok",
+        .device_state = "degraded",
         .device = "a \"device\"",
         .uptime_s = 1.5,
         .policy = "hold",
@@ -217,7 +242,7 @@ START_TEST(test_json_values)
                 ck_assert_msg(json_integer_value(value) == integers[i].value, "%s", integers[i].key);
         }
         ck_assert_str_eq(json_string_value(json_object_get(object, "backend")), "cpu");
-        ck_assert_str_eq(json_string_value(json_object_get(object, "device_state")), "ok");
+        ck_assert_str_eq(json_string_value(json_object_get(object, "device_state")), "degraded");
         ck_assert_str_eq(json_string_value(json_object_get(object, "device")), "a \"device\"");
         ck_assert_str_ne(json_string_value(json_object_get(object, "version")), "");
         ck_assert_double_eq_tol(json_real_value(json_object_get(object, "uptime_s")), 1.5, 1e-6);
@@ -243,7 +268,7 @@ START_TEST(test_json_before_the_first_submission)
 }
 END_TEST
 
-/* Numbers and strings, and two arrays of objects that are flat. */
+/* Numbers and strings, an object that is flat, and two arrays of such. */
 START_TEST(test_json_is_nearly_flat)
 {
         json_t *object = status(&stats);
@@ -253,7 +278,7 @@ START_TEST(test_json_is_nearly_flat)
         ck_assert_uint_gt(json_object_size(object), 0);
         json_object_foreach(object, key, value)
                 ck_assert_msg(json_is_number(value) || json_is_string(value) || strcmp(key, "clients") == 0 ||
-                                      strcmp(key, "users") == 0,
+                                      strcmp(key, "users") == 0 || strcmp(key, "npu") == 0,
                               "%s", key);
         json_decref(object);
 }
@@ -279,6 +304,43 @@ START_TEST(test_json_clients)
                                  (json_int_t)clients[i].jobs);
         }
         json_decref(object);
+}
+END_TEST
+
+START_TEST(test_json_npu)
+{
+        static const struct {
+                const char *key, *text;
+                int number;
+        } members[] = {
+                {"state", "degraded", 0},     {"cause", "hung", 0},         {"advice", "do \"this\"", 0},
+                {"reason", "why", 0},         {"hardware", "an NPU", 0},    {"driver", "1.8", 0},
+                {"firmware", "1.5", 0},       {"power_mode", "default", 0}, {"clock_mhz", NULL, 1800},
+                {"workers", NULL, 1},         {"faults", NULL, 2},          {"wrong_results", NULL, 3},
+                {"reruns", NULL, 4},          {"cpu_batches", NULL, 5},     {"failed_batches", NULL, 6},
+                {"workers_unended", NULL, 7}, {"commands", NULL, 8},        {"control_syncs", NULL, 9},
+                {"checks", NULL, 10},         {"recovery_us", NULL, 11},
+        };
+        struct stats_now cannot_be_lost = now;
+        json_t *object = status(&stats);
+        const json_t *npu = json_object_get(object, "npu");
+        char *text;
+
+        ck_assert_uint_eq(json_object_size(npu), ARRAY_SIZE(members) + 1);
+        ck_assert_double_eq(json_real_value(json_object_get(npu, "retry_s")), 2.5);
+        for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+                const json_t *value = json_object_get(npu, members[i].key);
+
+                if (members[i].text)
+                        ck_assert_str_eq(json_string_value(value), members[i].text);
+                else
+                        ck_assert_int_eq(json_integer_value(value), members[i].number);
+        }
+        json_decref(object);
+        cannot_be_lost.health = NULL;
+        text = stats_json(&stats, &cannot_be_lost);
+        ck_assert_ptr_null(strstr(text, "\"npu\""));
+        free(text);
 }
 END_TEST
 
@@ -353,6 +415,7 @@ int main(void)
         tcase_add_test(tcase, test_json_before_the_first_submission);
         tcase_add_test(tcase, test_json_is_nearly_flat);
         tcase_add_test(tcase, test_json_clients);
+        tcase_add_test(tcase, test_json_npu);
         tcase_add_test(tcase, test_json_users);
         tcase_add_test(tcase, test_keys_are_documented);
         suite_add_tcase(suite, tcase);
