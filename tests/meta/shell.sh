@@ -15,7 +15,8 @@ while IFS= read -r file; do
         if [[ $file == *.bash ]] || head -c 80 "$file" | head -n 1 | grep -aqE '^#!.*\b(ba)?sh\b'; then
                 scripts+=("$file")
         fi
-done < <(find . \( -name .git -o -type d -exec test -e '{}/CMakeCache.txt' ';' \) -prune -o -type f -print)
+done < <(find . \( -name .git -o -type d -exec test -e '{}/CMakeCache.txt' -o -e '{}/.npumm-tree' ';' \) -prune \
+        -o -type f -print)
 echo "${#scripts[@]} scripts"
 [ ${#scripts[@]} -gt 0 ]
 shellcheck --shell=bash "${scripts[@]}"
