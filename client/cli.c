@@ -198,7 +198,7 @@ error_t cli_parse_class(const char *arg, struct argp_state *state, enum npumm_cl
 
 static const struct cli_command commands[] = {
         {"matmul", cli_matmul}, {"ping", cli_ping}, {"status", cli_status},
-        {"bench", cli_bench},   {"set", cli_set},
+        {"bench", cli_bench},   {"set", cli_set},   {"selftest", cli_selftest},
 };
 
 struct top {
@@ -224,11 +224,11 @@ static error_t parse_top(int key, char *arg, struct argp_state *state)
                                 top->command = &commands[i];
                 if (top->command)
                         return 0;
-                argp_error(state, "unknown command '%s'; give matmul, ping, status, bench or set",
+                argp_error(state, "unknown command '%s'; give matmul, ping, status, bench, set or selftest",
                            top->argv[0]);
                 return EINVAL;
         case ARGP_KEY_NO_ARGS:
-                argp_error(state, "no command; give matmul, ping, status, bench or set");
+                argp_error(state, "no command; give matmul, ping, status, bench, set or selftest");
                 return EINVAL;
         default:
                 (void)arg;
@@ -247,6 +247,7 @@ static const struct argp top_argp = {
                "  status    print the daemon's counters\n"
                "  bench     give the daemon work, and report how it bears it\n"
                "  set       change a setting of the running daemon\n"
+               "  selftest  have the daemon compute known products, and say what computed them\n"
                "\n"
                "'npumm-client COMMAND --help' lists the options of a command; npumm-client(1) explains them. "
                "Exit codes: 0 done, 1 the job or the daemon failed, 2 usage or bad input files, 3 cannot "

@@ -40,6 +40,7 @@ struct cli_command {
 enum cli_exit cli_bench(struct cli_common common, int argc, char **argv);
 enum cli_exit cli_matmul(struct cli_common common, int argc, char **argv);
 enum cli_exit cli_ping(struct cli_common common, int argc, char **argv);
+enum cli_exit cli_selftest(struct cli_common common, int argc, char **argv);
 enum cli_exit cli_set(struct cli_common common, int argc, char **argv);
 enum cli_exit cli_status(struct cli_common common, int argc, char **argv);
 

@@ -38,7 +38,7 @@ _npumm_client()
 
         for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
                 case $word in
-                matmul | ping | status | bench | set)
+                matmul | ping | status | bench | set | selftest)
                         command=$word
                         break
                         ;;
@@ -75,6 +75,7 @@ _npumm_client()
                 options+=" --class= --deadline-us="
                 ;;
         status) options+=" --json" ;;
+        selftest) options+=" --any-device" ;;
         bench)
                 options+=" --scenario= --clients= --depth= --rate= --think-us= --shape= --workload= --seconds= --warmup="
                 options+=" --output= --class= --deadline-us= --inline --own-b --verify --seed= --json --origin-table"
@@ -84,7 +85,7 @@ _npumm_client()
                 _npumm_client_words "$options" "$cur"
                 [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
         elif [ -z "$command" ]; then
-                _npumm_client_words "matmul ping status bench set" "$cur"
+                _npumm_client_words "matmul ping status bench set selftest" "$cur"
         elif [ "$command" = matmul ]; then
                 _npumm_client_files .npy "$cur"
         elif [ "$command" = set ] && [ "$option" = set ]; then

@@ -142,7 +142,7 @@ class Cli(unittest.TestCase):
 
     def test_versions_and_help(self):
         for arguments in (["--version"], ["--help"], ["matmul", "--help"], ["ping", "--help"], ["status", "--help"],
-                          ["bench", "--help"], ["set", "--help"]):
+                          ["bench", "--help"], ["set", "--help"], ["selftest", "--help"]):
             with self.subTest(arguments=arguments):
                 run = self.run_client(*arguments)
                 self.assertEqual((run.returncode, run.stderr), (0, ""))
@@ -162,6 +162,7 @@ class Cli(unittest.TestCase):
                           ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--deadline-us=3600000001"],
                           ["matmul", "a.npy", "b.npy", "-o", "c.npy", "--deadline-us="],
                           ["set"], ["set", "policy"], ["set", "=hold"], ["set", "policy=hold", "more=less"],
+                          ["selftest", "extra"], ["selftest", "--json"],
                           ["matmul", "a.npy", "b.npy", "-o", ""], ["matmul", "a.npy", "b.npy", "-o", "nodir/"]):
             with self.subTest(arguments=arguments):
                 self.refused(2, *arguments)
@@ -234,7 +235,7 @@ class Cli(unittest.TestCase):
     # -- no connection: 3 --
 
     def test_no_daemon(self):
-        for arguments in (["ping"], ["status"], ["set", "policy=hold"],
+        for arguments in (["ping"], ["status"], ["set", "policy=hold"], ["selftest"], ["selftest", "--any-device"],
                           ["matmul", "a.npy", "b.npy", "-o", "never.npy"]):
             with self.subTest(arguments=arguments):
                 self.refused(3, *arguments, socket=self.folder / "nowhere.sock", says=["nowhere.sock"])
