@@ -21,6 +21,7 @@ for file in \
         "$libdir"/{libnpumm.so,libnpumm.so.0,pkgconfig/npumm.pc,cmake/npumm/npummConfig.cmake} \
         "$mandir"/{man1/npumm-client.1,man3/libnpumm.3,man5/npumatmuld.conf.5,man8/{npumatmuld,npumm-txn}.8} \
         "$prefix"/share/bash-completion/completions/npumm-client \
+        "$prefix"/share/npumatmul/xclbin/manifest.ini \
         "$prefix"/lib/systemd/system/npumatmuld.{service,socket} \
         "$prefix"/lib/{sysusers.d/npumatmuld.conf,udev/rules.d/70-npumatmul.rules} \
         "$config"; do

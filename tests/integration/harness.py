@@ -3,7 +3,9 @@
 
 Role:  starts npumatmuld on a private socket with a configuration of its own, waits until it says READY=1, stops it
        with SIGTERM and insists that it ended well; reads /proc.
-In:    NPUMM_DAEMON, the program; NPUMM_TEST_SLOW=1 where it is built with sanitizers, so that sizes shrink.
+In:    NPUMM_DAEMON, the program; NPUMM_TEST_SLOW=1 where it is built with sanitizers, so that sizes shrink;
+       NPUMM_TEST_SETTINGS, "KEY=VALUE;..", in place of this file's own for tests that do not say: another backend's;
+       NPUMM_TEST_PRELOAD, the daemon's LD_PRELOAD.
 Owns:  the process, its folder, the notify socket.
 Never: sleeps for a guessed time: it waits for an event, or polls a condition until a deadline.
 """
@@ -26,6 +28,9 @@ import wire
 SLOW = os.environ.get("NPUMM_TEST_SLOW", "0") not in ("", "0")
 PATIENCE = 60 if SLOW else 20  # seconds that anything may take on a busy machine before a test fails
 LIMITS_WIDE = 20000            # descriptors, where a test does not say
+SETTINGS = {"backend": "cpu", "log-level": "debug",
+            **dict(pair.split("=", 1) for pair in os.environ.get("NPUMM_TEST_SETTINGS", "").split(";") if pair)}
+PRELOAD = {"LD_PRELOAD": os.environ["NPUMM_TEST_PRELOAD"]} if "NPUMM_TEST_PRELOAD" in os.environ else {}
 
 
 def scaled(size, by=8):
@@ -107,7 +112,7 @@ class Daemon:
         config = self.folder / "conf"
         config.write_text("[npumatmuld]\n" + "".join(
             f"{key.replace('_', '-')} = {value}\n"
-            for key, value in {"backend": "cpu", "log-level": "debug", **(settings or {})}.items()))
+            for key, value in {**SETTINGS, **(settings or {})}.items()))
         self.judged = False  # its exit code was looked at
         self.preface = ("Listening on", "Communication attempt", "Execing") if command else ()
         self.notify = NotifySocket(self.folder / "notify")
@@ -119,7 +124,7 @@ class Daemon:
                 [*(word.replace("{path}", self.path) for word in command), daemon_program(),
                  f"--socket={self.path}", f"--config={config}"],
                 stdin=subprocess.DEVNULL, stderr=stderr, pass_fds=pass_fds,
-                env={**os.environ, "NOTIFY_SOCKET": self.notify.path, **(env or {})},
+                env={**os.environ, **PRELOAD, "NOTIFY_SOCKET": self.notify.path, **(env or {})},
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
         if wait:
             try:

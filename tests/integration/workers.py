@@ -22,7 +22,8 @@ WORKER = os.path.abspath(os.environ["NPUMM_TEST_WORKER"])
 def daemon(env=None, **settings):
     """A daemon with backend xrt; settings on top of what makes faults short."""
     return harness.Daemon({"backend": "xrt", "npu-worker": WORKER, "npu-timeout-ms": 1000, "npu-retry-ms": 300,
-                           "npu-check": "always", **settings}, env=env)
+                           "npu-check": "always", **{key.replace("_", "-"): value for key, value in settings.items()}},
+                          env=env)
 
 
 def npu(client):
