@@ -151,7 +151,7 @@ compile() {
 # Reads a lowered design and prints the lanes' shim channels as the manifest writes them. A lane is
 # "aie.shim_dma_allocation @LANE_shim_alloc(%s, DIRECTION, CHANNEL)" with "%s = aie.tile(COLUMN, 0)"; older versions
 # have (DIRECTION, CHANNEL, COLUMN). Refuses a buffer that is not at a multiple of 32: the vector unit would load from
-# beside it, without a word.
+# beside it, without a word; and a design in which not every core has one that can be read here.
 read_lowered() {
         python3 - "$1" <<'END'
 import re
@@ -166,10 +166,14 @@ for lane, place in re.findall(r"aie\.shim_dma_allocation @(\w+?)(?:_shim_alloc)?
         place = place[1:] + [columns.get(place[0], "?")]
     direction, channel, column = place
     lanes.append(f"{lane}={column}:{direction}{channel}")
-for attributes, count in re.findall(r"aie\.buffer\(%\w+\) \{(.*?)\} : memref<(\d+)x", text):
+cores = set(re.findall(r"aie\.core\((%\w+)\)", text))
+for tile, attributes, count in re.findall(r"aie\.buffer\((%\w+)\) \{(.*?)\} : memref<(\d+)x", text):
+    cores.discard(tile)
     address = re.search(r"address = (\d+)", attributes)
     if int(count) >= 64 and (address is None or int(address[1]) % 32 != 0):
         sys.exit(f"a buffer is not at a multiple of 32: {attributes}")
+if not lanes or cores:
+    sys.exit(f"lanes {lanes}, and no buffer of cores {sorted(cores)}, can be found in it")
 print("\n".join(lanes))
 END
 }

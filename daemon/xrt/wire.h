@@ -67,9 +67,9 @@ enum wire_cause {
 };
 
 /*
- * In memory that both map. The worker touches regions' memory only between gate_enter and gate_leave; the daemon, before
- * it lets anybody else have that memory, closes the gate for good: once `is_inside` was seen to be 0 after that, the
- * worker never touches it again, killed or not.
+ * In memory that both map. The worker touches regions' memory only between gate_enter and gate_leave; the daemon,
+ * before it lets anybody else have that memory, closes the gate for good: once `is_inside` was seen to be 0 after that,
+ * the worker never touches it again, killed or not.
  */
 struct wire_gate {
         _Atomic uint32_t is_closed; /* the daemon's */

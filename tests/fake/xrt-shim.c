@@ -254,3 +254,12 @@ int xrt_shim_run_wait(struct xrt_shim_run *run, unsigned timeout_ms, int *ret_st
         (void)pthread_mutex_unlock(&mutex);
         return 0;
 }
+
+void fake_xrt_abandon(void)
+{
+        (void)pthread_mutex_lock(&mutex);
+        for (size_t i = 0; i < n_runs; i++)
+                if (runs[i].is_in_flight)
+                        run_hold(&runs[i], false);
+        (void)pthread_mutex_unlock(&mutex);
+}

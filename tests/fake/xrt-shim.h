@@ -32,12 +32,12 @@ struct fake_xrt {
         enum fake_xrt_fault fault;
         uint64_t at; /* the command that it happens to, from 1 on */
         int value;
-        uint64_t bytes_most;                       /* of all buffer objects: more is ENOMEM; 0: no limit */
-        unsigned deaf[FAKE_XRT_OBJECTS];           /* transfers to the device of this argument do nothing */
-        bool is_deaf_from;                         /* those from the device */
+        uint64_t bytes_most;             /* of all buffer objects: more is ENOMEM; 0: no limit */
+        unsigned deaf[FAKE_XRT_OBJECTS]; /* transfers to the device of this argument do nothing */
+        bool is_deaf_from;               /* those from the device */
         uint64_t n_commands, n_in_flight_most;
         uint64_t n_to[FAKE_XRT_OBJECTS], n_from; /* transfers */
-        uint64_t bytes;                            /* of all buffer objects now */
+        uint64_t bytes;                          /* of all buffer objects now */
 };
 
 extern struct fake_xrt fake_xrt;
@@ -45,5 +45,7 @@ extern struct fake_xrt fake_xrt;
 /* A new device, and new counters. What the last one had must have been freed. */
 struct xrt_shim_device *fake_xrt_open(void);
 void fake_xrt_close(void);
+/* After a fault: what is in flight is no longer. Nobody may wait for it. */
+void fake_xrt_abandon(void);
 
 #endif

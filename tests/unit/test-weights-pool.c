@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-weights-pool.c - packed weights find places that do not overlap; who is needed stays, who was not used for longest
- * goes first, and only when somebody gains by it.
+ * test-weights-pool.c - packed weights find places that do not overlap; who is needed stays, who was not used for
+ * longest goes first, and only when somebody gains by it.
  */
 #include "daemon/xrt/weights-pool.h"
 #include "tests/lib/rng.h"
