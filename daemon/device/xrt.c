@@ -22,6 +22,7 @@
 #include "proto/npu-model.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #define NODE "/dev/accel/accel0"
@@ -340,7 +341,7 @@ static void xrt_describe(struct xrt *xrt, const struct device_events *events, vo
 
 static const char *reason_against(const struct device_settings *settings)
 {
-        if (access(settings->xrt.worker_path, X_OK) < 0)
+        if (faccessat(AT_FDCWD, settings->xrt.worker_path, X_OK, AT_EACCESS) < 0)
                 return "this build has no NPU support: its worker npumatmuld-xrt is not installed "
                        "(NPUMM_XRT)";
         if (settings->is_automatic && access(NODE, F_OK) < 0)
