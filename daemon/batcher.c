@@ -43,9 +43,14 @@ static double row_macs(const struct batcher *batcher, const struct product *prod
         return padded(product->k, batcher->padding.depth) * padded(product->n, batcher->padding.cols);
 }
 
+static uint64_t block_rows(const struct batcher *batcher, const struct product *product)
+{
+        return batcher->block_rows ? batcher->block_rows(product) : batcher->padding.rows;
+}
+
 double batcher_padded_macs(const struct batcher *batcher, const struct product *product, uint64_t rows)
 {
-        return padded(rows, batcher->padding.rows) * row_macs(batcher, product);
+        return padded(rows, block_rows(batcher, product)) * row_macs(batcher, product);
 }
 
 static double work_macs(const struct batcher *batcher, const struct product *product, uint64_t rows)
@@ -79,8 +84,13 @@ static uint64_t stack_rows(const struct plan *plan, size_t stack)
 /* Rows that a stack is padded with: they cost nothing. */
 static uint64_t stack_free_rows(const struct plan *plan, size_t stack)
 {
-        const uint64_t multiple = plan->batcher->padding.rows, over = stack_rows(plan, stack) % multiple;
+        const uint64_t rows = stack_rows(plan, stack);
+        uint64_t multiple, over;
 
+        if (rows == 0)
+                return 0;
+        multiple = block_rows(plan->batcher, plan->stacks[stack].product);
+        over = rows % multiple;
         return over == 0 ? 0 : multiple - over;
 }
 
@@ -113,7 +123,7 @@ static double added_share(const struct plan *plan, const struct product *product
 static bool is_outsized(const struct plan *plan, const struct product *product)
 {
         return plan->n_slices == 0 && plan->batcher->share &&
-               plan->batcher->share(product, MIN(product->m, plan->batcher->padding.rows)) > 1;
+               plan->batcher->share(product, MIN(product->m, block_rows(plan->batcher, product))) > 1;
 }
 
 /* Whether rows are within both bounds. */
@@ -127,7 +137,7 @@ static bool rows_fit(const struct plan *plan, const struct product *product, siz
 static uint64_t rows_within(const struct plan *plan, const struct product *product, size_t stack,
                             uint64_t rows_left)
 {
-        const uint64_t granule = plan->batcher->granule_rows, block = plan->batcher->padding.rows;
+        const uint64_t granule = plan->batcher->granule_rows, block = block_rows(plan->batcher, product);
         const uint64_t before = stack_rows(plan, stack), free_rows = stack_free_rows(plan, stack);
         uint64_t blocks = 0, too_many = rows_left / block + 1, rows;
 
@@ -303,7 +313,7 @@ static bool take_next(struct composition *composition, struct job *job)
                 return false;
         rows = rows_within(plan, &job->product, stack, rows_left);
         if (plan->n_slices == 0) /* something goes, however long it takes */
-                rows = MAX(rows, MIN(rows_left, plan->batcher->padding.rows));
+                rows = MAX(rows, MIN(rows_left, block_rows(plan->batcher, &job->product)));
         if (rows == 0)
                 return false;
         take(composition, job, stack, rows);

@@ -24,9 +24,10 @@
 struct batcher {
         uint64_t bound_ns; /* `batch-bound`; one row, or the rows that a device pads it to, may be longer */
         bool stacks;       /* slices of the same B are computed as one product */
-        uint64_t granule_rows; /* these five: struct device */
+        uint64_t granule_rows; /* these six: struct device */
         struct device_padding padding;
         size_t stacks_max;
+        uint64_t (*block_rows)(const struct product *product);
         double (*work_macs)(const struct product *product, uint64_t rows);
         double (*share)(const struct product *product, uint64_t rows);
 };

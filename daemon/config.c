@@ -208,8 +208,8 @@ static int path_set(struct config *config, const char *key, const char *value, b
         for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
                 if (strcmp(key, paths[i].key) != 0)
                         continue;
-                if (value[0] == '\0')
-                        return invalid(ret_error, "%s: the path is empty", key);
+                if (value[0] != '/')
+                        return invalid(ret_error, "%s: \"%.40s\" is no path from / on", key, value);
                 return string_set(path_of(config, &paths[i]), value);
         }
         *ret_is_path = false;

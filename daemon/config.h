@@ -45,7 +45,8 @@
         X(weights_per_uid,        "weights-per-uid",        PLAIN, 24576,    1,        1048576,              \
           "loaded weights of one user, and handles on them, together")                                       \
         X(weights,                "weights",                PLAIN, 32768,    1,        1048576,              \
-          "the same of all users together; with arenas, keep it below the kernel's vm.max_map_count")        \
+          "the same of all users together; with arenas, keep it below the kernel's vm.max_map_count, and "   \
+          "with an NPU below the service's LimitNOFILE")                                                     \
         X(weights_kept_bytes,     "weights-kept-bytes",     BYTES, 256 * MIB, 0,       1024 * GIB,           \
           "loaded weights of one user that no client holds any more, kept in case they are loaded again")    \
         X(jobs_per_connection,    "jobs-per-connection",    PLAIN, 256,      1,        65536,                \

@@ -269,6 +269,20 @@ static void forget(void *userdata, struct resident *resident)
                 daemon->device->ops->forget(daemon->device, resident);
 }
 
+/* For service managers, which show it to people: with a device that fails, why and what to do. */
+static void status_notify(const struct daemon *daemon)
+{
+        const struct device *device = daemon->device;
+        const struct device_health *health = device->health;
+
+        if (!health || health->state == DEVICE_OK)
+                (void)sd_notifyf(0, "STATUS=Serving on %s: %s", device->ops->name,
+                                 health ? health->hardware : device->description);
+        else
+                (void)sd_notifyf(0, "STATUS=Serving on %s, %s: %s; %s", device->ops->name,
+                                 device_state_names[health->state], health->reason, health->advice);
+}
+
 /* Once for each change: an NPU that is tried again and again fails in silence. */
 static void on_health(void *userdata, const struct device_health *health)
 {
@@ -289,8 +303,7 @@ static void on_health(void *userdata, const struct device_health *health)
                 log_event(LOG_LEVEL_WARNING, &fields, "NPU %s: %s; %s%s", state, health->reason,
                           health->state == DEVICE_RECOVERING ? "" : "the CPU serves; ", health->advice);
         if (daemon->state == DAEMON_SERVING)
-                (void)sd_notifyf(0, "STATUS=Serving on xrt: %s%s%s", state, health->reason[0] ? ": " : "",
-                                 health->reason);
+                status_notify(daemon);
 }
 
 static int device_choose(struct daemon *daemon)
@@ -532,8 +545,8 @@ struct daemon *daemon_free(struct daemon *daemon)
 
 int daemon_run(struct daemon *daemon)
 {
-        (void)sd_notifyf(0, "READY=1\nSTATUS=Serving on %s: %s", daemon->device->ops->name,
-                         daemon->device->description);
+        (void)sd_notify(0, "READY=1");
+        status_notify(daemon);
         log_info("npumatmuld %s serves %s", DAEMON_VERSION,
                  daemon->listener.path ? daemon->listener.path : "systemd's socket");
         return uv_run(&daemon->loop, UV_RUN_DEFAULT);

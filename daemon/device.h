@@ -70,7 +70,7 @@ struct device_padding {
         uint64_t rows, depth, cols;
 };
 
-/* Of a device that can be lost. Whatever it is in, batches are served. */
+/* Of a device that can be lost. Whatever it is in, batches are served, but for those that it might still write to. */
 enum device_state {
         DEVICE_OK = 0,
         DEVICE_RECOVERING, /* it is being opened, or replaced; at most for a moment */
@@ -85,9 +85,10 @@ extern const char *const device_state_names[];
 /* How such a device is. */
 struct device_health {
         enum device_state state;
-        const char *cause;  /* static: one word for the last fault; "none" */
-        const char *advice; /* static: what to do; empty if nothing */
-        char reason[512];   /* why it is not OK, or was not; empty: it never was anything else */
+        /* Of the last fault, also once it is OK again; "none" and empty before the first. */
+        const char *cause;  /* static: one word */
+        const char *advice; /* static: what to do */
+        char reason[512];   /* what is, or was, the matter; ASCII */
         uint64_t retry_ns; /* when it is tried again, on the timeline; TIMELINE_NEVER: it is not waited for */
         uint32_t clock_mhz; /* 0: not known; the strings empty then */
         char hardware[256], driver[256], firmware[256], power_mode[256];
@@ -100,14 +101,16 @@ struct device_health {
                 uint64_t failed;      /* batches that could not even be served by the CPU */
                 uint64_t unended;     /* processes that were killed, and are still there */
                 uint64_t commands;    /* that the device was given */
-                uint64_t
-                        control_syncs; /* transfers of instructions and of what marks results as not computed */
+                uint64_t control_syncs; /* transfers of instructions, and of marks for what is not computed */
                 uint64_t checks;       /* products checked */
                 uint64_t recovery_us; /* from the last fault until the device served again */
         } counters;
 };
 
-/* What a device tells about itself once it is open; constant afterwards but for free_slots, pack_ns and counters. */
+/*
+ * What a device tells about itself once it is open; constant afterwards but for free_slots, pack_ns and counters, and
+ * for how it computes (from granule_rows to share), of which a change is told (traits_changed).
+ */
 struct device {
         const struct device_ops *ops;
         const struct device_events *events; /* borrowed: outlives the device */
@@ -117,6 +120,11 @@ struct device {
         size_t free_slots;                  /* batches that it would take now */
         uint64_t granule_rows;              /* slices of a multiple of this many rows waste nothing */
         struct device_padding padding;
+        /*
+         * Rows of such a product that are computed at a time: those of a stack are padded to a multiple of it. NULL:
+         * padding.rows for all.
+         */
+        uint64_t (*block_rows)(const struct product *product);
         size_t stacks_max; /* of one batch, 1 .. BATCH_STACKS_MAX */
         uint64_t pack_ns;  /* how long before it could begin a batch should be submitted to a second slot */
         double time_scale; /* its times are these many times longer than they should be; 1: a real device's */
@@ -145,6 +153,8 @@ struct device {
 struct device_events {
         void (*slice_done)(void *userdata, struct batch *batch, size_t index);
         void (*batch_done)(void *userdata, struct batch *batch);
+        void (*traits_changed)(
+                void *userdata); /* it computes with something else now; also from inside submit */
 };
 
 typedef void (*device_closed_fn)(void *userdata);

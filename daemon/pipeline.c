@@ -343,7 +343,42 @@ static void on_batch_done(void *userdata, struct batch *batch)
         pump(pipeline);
 }
 
+/* What batches are composed by, from what the device says of itself now. What was learnt of another is of no use. */
+static void traits_take(struct pipeline *pipeline)
+{
+        const struct pipeline_settings *settings = &pipeline->settings;
+        const struct device *device = pipeline->device;
+        const double scale = device->time_scale;
+
+        pipeline->batcher = (struct batcher){
+                .bound_ns = (uint64_t)((double)settings->bound_ns * scale),
+                .stacks = settings->stacks,
+                .granule_rows = device->granule_rows,
+                .padding = device->padding,
+                .stacks_max = device->stacks_max,
+                .block_rows = device->block_rows,
+                .work_macs = device->work_macs,
+                .share = device->share,
+        };
+        pipeline->scheduler.aging_ns = (uint64_t)((double)settings->aging_ns * scale);
+        pipeline->scheduler.slack_ns = (double)settings->bound_ns * scale;
+        pipeline->policy.window_ns = (uint64_t)((double)settings->window_ns * scale);
+        cost_init(&pipeline->cost,
+                  settings->fixed_ns > 0 ? (double)settings->fixed_ns * scale : device->seed_fixed_ns,
+                  device->seed_ns_per_mac);
+        pipeline->cost.is_fixed_given = settings->fixed_ns > 0;
+}
+
+static void on_traits_changed(void *userdata)
+{
+        struct pipeline *pipeline = userdata;
+
+        if (pipeline->device)
+                traits_take(pipeline);
+}
+
 const struct device_events pipeline_device_events = {
+        .traits_changed = on_traits_changed,
         .slice_done = on_slice_done,
         .batch_done = on_batch_done,
 };
@@ -377,9 +412,6 @@ void pipeline_deinit(struct pipeline *pipeline)
 
 int pipeline_set_device(struct pipeline *pipeline, struct device *device)
 {
-        const struct pipeline_settings *settings = &pipeline->settings;
-        const double scale = device->time_scale;
-
         for (size_t i = 0; i < device->free_slots; i++) {
                 struct flight *flight = calloc(1, sizeof *flight);
 
@@ -388,22 +420,7 @@ int pipeline_set_device(struct pipeline *pipeline, struct device *device)
                 TAILQ_INSERT_TAIL(&pipeline->grounded, flight, link);
         }
         pipeline->device = device;
-        pipeline->batcher = (struct batcher){
-                .bound_ns = (uint64_t)((double)settings->bound_ns * scale),
-                .stacks = settings->stacks,
-                .granule_rows = device->granule_rows,
-                .padding = device->padding,
-                .stacks_max = device->stacks_max,
-                .work_macs = device->work_macs,
-                .share = device->share,
-        };
-        pipeline->scheduler.aging_ns = (uint64_t)((double)settings->aging_ns * scale);
-        pipeline->scheduler.slack_ns = (double)settings->bound_ns * scale;
-        pipeline->policy.window_ns = (uint64_t)((double)settings->window_ns * scale);
-        cost_init(&pipeline->cost,
-                  settings->fixed_ns > 0 ? (double)settings->fixed_ns * scale : device->seed_fixed_ns,
-                  device->seed_ns_per_mac);
-        pipeline->cost.is_fixed_given = settings->fixed_ns > 0;
+        traits_take(pipeline);
         return 0;
 }
 

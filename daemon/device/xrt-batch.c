@@ -25,6 +25,7 @@ static struct wire_place place_of(const struct writer *writer, const void *addre
 static struct wire_slice slice_of(const struct writer *writer, const struct slice *slice, size_t stack)
 {
         const struct product *p = slice->product;
+        const struct wire_place b = place_of(writer, p->b);
 
         return (struct wire_slice){
                 .m = p->m,
@@ -34,7 +35,7 @@ static struct wire_slice slice_of(const struct writer *writer, const struct slic
                 .ldb = p->ldb,
                 .ldc = p->ldc,
                 .a = place_of(writer, p->a),
-                .b = place_of(writer, p->b),
+                .b = b,
                 .c = place_of(writer, p->c),
                 .row_scale = place_of(writer, p->row_scale),
                 .col_scale = place_of(writer, p->col_scale),
@@ -43,7 +44,8 @@ static struct wire_slice slice_of(const struct writer *writer, const struct slic
                 .shift = p->shift,
                 .rounding = p->rounding,
                 .b_transposed = p->b_transposed,
-                .b_stays = p->resident != NULL,
+                /* Its region's number is its name in the worker: it must be all that there is in it, as it lies. */
+                .b_stays = p->resident != NULL && b.offset_bytes == 0 && !p->b_transposed && p->ldb == p->n,
                 .stack = (uint16_t)stack,
                 .first_row = slice->first_row,
                 .rows = slice->rows,

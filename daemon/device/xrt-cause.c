@@ -43,6 +43,8 @@ static const struct xrt_cause_info infos[WIRE_CAUSE_MAX] = {
                                "this is a fault of npumatmuld: report it", XRT_LASTING},
         [WIRE_CAUSE_WORKER] = {"worker", "the worker npumatmuld-xrt failed", "look into the log",
                                XRT_PASSING},
+        [WIRE_CAUSE_BUILD] = {"build", "daemon and worker are of different builds",
+                              "restart npumatmuld: it seems to have been upgraded while it ran", XRT_GRAVE},
         [WIRE_CAUSE_SILENT] = {"silent", "the worker npumatmuld-xrt does not answer", RELOAD, XRT_PASSING},
 };
 

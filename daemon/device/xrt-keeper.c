@@ -14,13 +14,15 @@
 /* Beyond the time that a command may take, which the worker watches itself. */
 #define SILENCE_NS   UINT64_C(1000000000)
 #define CLEAR_ASK_NS UINT64_C(1000000)
+#define HUNG_UP_NS   UINT64_C(100000000) /* from its socket's end to its own */
 
 struct xrt_worker {
         struct xrt_keeper *keeper;   /* borrowed: outlives us */
         struct xrt_process *process; /* owned */
         uint64_t started_ns, ended_ns;
-        uint64_t heard_ns;    /* when it last said something */
-        struct region **held; /* refs, until it is gone */
+        uint64_t heard_ns; /* when it last said something */
+        struct region
+                *held[WIRE_BATCHES_MAX * WIRE_SLICES_MAX]; /* held, until it is gone: one for each result */
         size_t n_held;
         TAILQ_ENTRY(xrt_worker) link; /* xrt_keeper::ended */
 };
@@ -37,6 +39,18 @@ static void health_tell(struct xrt_keeper *keeper, enum device_state state)
         keeper->health.state = state;
         if (keeper->settings->health_fn)
                 keeper->settings->health_fn(keeper->settings->health_userdata, &keeper->health);
+        if (state != DEVICE_OK)
+                keeper->events->changed(keeper->userdata);
+}
+
+/* Texts of a process, of a driver, of a path: cut anywhere, and shown everywhere. */
+static void text_take(char *to, size_t size, const char *text)
+{
+        size_t n = 0;
+
+        for (; text[n] != '\0' && n < size - 1; n++)
+                to[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+        to[n] = '\0';
 }
 
 static void health_of_fault(struct xrt_keeper *keeper, enum wire_cause cause, const char *text,
@@ -44,12 +58,14 @@ static void health_of_fault(struct xrt_keeper *keeper, enum wire_cause cause, co
 {
         const struct xrt_cause_info *info = xrt_cause_info(cause);
         struct device_health *health = &keeper->health;
+        char reason[sizeof health->reason];
 
         health->counters.faults++;
         health->counters.wrong += cause == WIRE_CAUSE_WRONG;
         health->cause = info->name;
         health->advice = info->advice;
-        (void)snprintf(health->reason, sizeof health->reason, "%s: %s", info->text, text);
+        (void)snprintf(reason, sizeof reason, "%s: %s", info->text, text);
+        text_take(health->reason, sizeof health->reason, reason);
         health_tell(keeper, state);
 }
 
@@ -59,15 +75,15 @@ static void health_of_ready(struct xrt_keeper *keeper, const struct wire_ready *
         const uint64_t now = now_ns(keeper);
 
         health->clock_mhz = ready->clock_mhz;
-        (void)snprintf(health->hardware, sizeof health->hardware, "%s", ready->device);
-        (void)snprintf(health->driver, sizeof health->driver, "%s", ready->driver);
-        (void)snprintf(health->firmware, sizeof health->firmware, "%s", ready->firmware);
-        (void)snprintf(health->power_mode, sizeof health->power_mode, "%s", ready->power_mode);
-        if (keeper->fault_ns != 0)
-                health->counters.recovery_us = (now - keeper->fault_ns) / 1000;
-        keeper->fault_ns = 0;
+        text_take(health->hardware, sizeof health->hardware, ready->device);
+        text_take(health->driver, sizeof health->driver, ready->driver);
+        text_take(health->firmware, sizeof health->firmware, ready->firmware);
+        text_take(health->power_mode, sizeof health->power_mode, ready->power_mode);
         if (health->counters.faults == 0)
                 health->reason[0] = '\0';
+        else
+                health->counters.recovery_us = (now - keeper->absent_ns) / 1000;
+        keeper->absent_ns = 0;
         health->retry_ns = TIMELINE_NEVER;
         health_tell(keeper, DEVICE_OK);
 }
@@ -78,7 +94,6 @@ static void worker_free(struct xrt_worker *worker)
 {
         for (size_t i = 0; i < worker->n_held; i++)
                 region_release(worker->held[i]);
-        free(worker->held);
         free(worker);
 }
 
@@ -102,12 +117,9 @@ static void on_gone(void *userdata, struct xrt_process *process)
 void xrt_keeper_hold(struct xrt_keeper *keeper, struct region *region)
 {
         struct xrt_worker *worker = TAILQ_LAST(&keeper->ended, xrt_worker_list);
-        struct region **held = realloc(worker->held, (worker->n_held + 1) * sizeof(struct region *));
 
+        assert(worker->n_held < ARRAY_SIZE(worker->held));
         region_hold(region);
-        if (!held)
-                return; /* held for ever, which is the safe side */
-        worker->held = held;
         worker->held[worker->n_held++] = region;
 }
 
@@ -134,6 +146,7 @@ static void worker_end(struct xrt_keeper *keeper)
         keeper->is_ready = false;
         keeper->is_busy = false;
         keeper->asked_ns = 0;
+        keeper->hung_up_ns = 0;
         keeper->is_clearing = true;
         worker->ended_ns = now_ns(keeper);
         TAILQ_INSERT_TAIL(&keeper->ended, worker, link);
@@ -145,8 +158,8 @@ static void fault_take(struct xrt_keeper *keeper, enum wire_cause cause, const c
         const uint64_t now = now_ns(keeper);
         const struct xrt_verdict verdict = xrt_breaker_fault(&keeper->breaker, cause, now);
 
-        if (keeper->fault_ns == 0)
-                keeper->fault_ns = now;
+        if (keeper->absent_ns == 0)
+                keeper->absent_ns = now;
         keeper->try_ns = verdict.try_ns;
         keeper->health.retry_ns = verdict.try_ns;
         health_of_fault(keeper, cause, text, verdict.state);
@@ -206,7 +219,16 @@ static void on_pong(void *userdata)
         look(((struct xrt_worker *)userdata)->keeper);
 }
 
+static void on_hung_up(void *userdata)
+{
+        struct xrt_keeper *keeper = ((struct xrt_worker *)userdata)->keeper;
+
+        keeper->hung_up_ns = now_ns(keeper);
+        look(keeper);
+}
+
 static const struct xrt_process_events process_events = {
+        .hung_up = on_hung_up,
         .ready = on_ready,
         .done = on_done,
         .pong = on_pong,
@@ -249,6 +271,16 @@ static void ask(struct xrt_keeper *keeper, uint64_t now)
 
 /* ---- time ---- */
 
+/* It has closed its socket. If it does not end, it hangs in closing the device. */
+static uint64_t hung_up_look(struct xrt_keeper *keeper, uint64_t now)
+{
+        if (now - keeper->hung_up_ns < HUNG_UP_NS)
+                return keeper->hung_up_ns + HUNG_UP_NS;
+        worker_end(keeper);
+        fault_take(keeper, WIRE_CAUSE_WORKER, "it has closed its socket, and does not end");
+        return now;
+}
+
 /* A worker is asked for its pulse, and replaced if it has none. Returns when to look again. */
 static uint64_t worker_look(struct xrt_keeper *keeper, uint64_t now)
 {
@@ -256,6 +288,8 @@ static uint64_t worker_look(struct xrt_keeper *keeper, uint64_t now)
         const uint64_t ask_ns = keeper->is_busy ? BUSY_ASK_NS : IDLE_ASK_NS;
         char text[WIRE_TEXT_MAX];
 
+        if (keeper->hung_up_ns != 0)
+                return hung_up_look(keeper, now);
         if (keeper->asked_ns == 0 && now - keeper->worker->heard_ns >= ask_ns)
                 ask(keeper, now);
         if (keeper->asked_ns == 0)
@@ -373,6 +407,7 @@ void xrt_keeper_open(struct xrt_keeper *keeper, uv_loop_t *loop, struct timeline
         };
         TAILQ_INIT(&keeper->ended);
         xrt_breaker_init(&keeper->breaker, settings->retry_ns);
+        keeper->absent_ns = now_ns(keeper);
         alarm_init(&keeper->alarm, on_alarm, keeper);
         alarm_set(timeline, &keeper->alarm, now_ns(keeper));
 }

@@ -18,11 +18,12 @@
 #include "daemon/device/xrt-breaker.h"
 #include "daemon/device/xrt-process.h"
 
-/* How long a killed process usually takes to be gone, many times over. */
-#define XRT_UNENDED_NS UINT64_C(1000000000)
+/* A killed process is usually gone at once; but where a command hangs, its driver takes 2 s to end the context. */
+#define XRT_UNENDED_NS UINT64_C(3000000000)
 
 struct xrt_keeper_events {
-        void (*ready)(void *userdata); /* a worker takes batches */
+        void (*ready)(void *userdata);   /* a worker takes batches */
+        void (*changed)(void *userdata); /* health.state, to anything else */
         void (*done)(void *userdata, const struct wire_done *done);
         /*
          * There is no worker, and what was inside is not going to be done. `is_harmless`: nobody else touches its
@@ -46,11 +47,12 @@ struct xrt_keeper {
         TAILQ_HEAD(xrt_worker_list, xrt_worker) ended; /* owned: killed and not gone, oldest first */
         bool is_ready;                                 /* the worker takes batches */
         bool is_busy;                                  /* it has some; whoever sends them says so */
-        bool is_clearing;  /* the last of `ended` may still touch what was inside */
-        uint64_t try_ns;   /* without a worker: when to start one */
-        uint64_t asked_ns; /* since when it owes an answer; 0: it does not */
-        uint64_t fault_ns; /* since when the device has not served; 0: it does */
-        uint64_t serial;   /* of the last worker */
+        bool is_clearing;    /* the last of `ended` may still touch what was inside */
+        uint64_t try_ns;     /* without a worker: when to start one */
+        uint64_t asked_ns;   /* since when it owes an answer; 0: it does not */
+        uint64_t hung_up_ns; /* since when the worker has been ending by itself; 0: it has not */
+        uint64_t absent_ns;  /* since when the device has not served; 0: it does */
+        uint64_t serial;     /* of the last worker */
 };
 
 /* Starts the first worker in the loop's next turn. `keeper` stays where it is until xrt_keeper_close. */

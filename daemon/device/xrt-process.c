@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "daemon/version.h"
+
 /* A message that the socket has not taken yet. */
 struct parcel {
         STAILQ_ENTRY(parcel) link;
@@ -29,6 +31,7 @@ struct xrt_process {
         STAILQ_HEAD(, parcel) parcels;
         unsigned n_handles; /* of libuv, that are open */
         bool is_ended, is_gone, is_left;
+        int send_error; /* -errno: something could not be sent, and it is as good as dead; 0: all was */
 };
 
 /* ---- sending ---- */
@@ -73,16 +76,28 @@ static void poll_start(struct xrt_process *process)
         (void)uv_poll_start(&process->poll, UV_READABLE | writable, on_poll);
 }
 
-/* Any failure but a full socket shows when the socket is read. */
+/* It would wait for what it never gets. That is said in the loop's next turn, when the socket is found at its end. */
+static void send_failed(struct xrt_process *process, int r)
+{
+        if (r == -EPIPE) /* by itself */
+                return;
+        process->send_error = r;
+        (void)shutdown(process->socket, SHUT_RDWR);
+}
+
 static void parcels_send(struct xrt_process *process)
 {
         struct parcel *parcel;
+        int r = 0;
 
-        while ((parcel = STAILQ_FIRST(&process->parcels))) {
-                if (message_send(process, parcel->bytes, parcel->n_bytes, parcel->fd) == -EAGAIN)
+        while (r == 0 && (parcel = STAILQ_FIRST(&process->parcels))) {
+                r = message_send(process, parcel->bytes, parcel->n_bytes, parcel->fd);
+                if (r == -EAGAIN)
                         break;
                 STAILQ_REMOVE_HEAD(&process->parcels, link);
                 parcel_free(parcel);
+                if (r < 0)
+                        send_failed(process, r);
         }
         poll_start(process);
 }
@@ -90,15 +105,28 @@ static void parcels_send(struct xrt_process *process)
 static void message_put(struct xrt_process *process, const void *message, size_t n_bytes, int fd)
 {
         struct parcel *parcel;
+        int r = -EAGAIN;
 
-        if (process->is_ended)
+        if (process->is_ended || process->send_error != 0)
                 return;
-        if (STAILQ_EMPTY(&process->parcels) && message_send(process, message, n_bytes, fd) != -EAGAIN)
+        if (STAILQ_EMPTY(&process->parcels))
+                r = message_send(process, message, n_bytes, fd);
+        if (r != -EAGAIN) {
+                if (r < 0)
+                        send_failed(process, r);
                 return;
+        }
         parcel = malloc(sizeof *parcel + n_bytes);
-        if (!parcel) /* it will not know what the next message is about, and say so */
+        if (!parcel) {
+                send_failed(process, -ENOMEM);
                 return;
+        }
         parcel->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (fd >= 0 && parcel->fd < 0) {
+                send_failed(process, -errno);
+                free(parcel);
+                return;
+        }
         parcel->n_bytes = n_bytes;
         memcpy(parcel->bytes, message, n_bytes);
         STAILQ_INSERT_TAIL(&process->parcels, parcel, link);
@@ -208,9 +236,29 @@ static bool text_is_whole(const char text[WIRE_TEXT_MAX])
 
 static bool ready_is_right(const struct wire_ready *ready)
 {
-        return ready->version == WIRE_VERSION && text_is_whole(ready->device) &&
-               text_is_whole(ready->driver) && text_is_whole(ready->firmware) &&
-               text_is_whole(ready->power_mode);
+        return text_is_whole(ready->build) && text_is_whole(ready->device) && text_is_whole(ready->driver) &&
+               text_is_whole(ready->firmware) && text_is_whole(ready->power_mode);
+}
+
+/* A package may be upgraded under a daemon that runs. Of another version only the beginning is known. */
+static bool ready_take(struct xrt_process *process, const struct wire_ready *ready, size_t n_bytes)
+{
+        const bool is_whole = n_bytes == sizeof *ready;
+        char text[WIRE_TEXT_MAX];
+
+        if (n_bytes < offsetof(struct wire_ready, version) + sizeof ready->version)
+                return false;
+        if (ready->version == WIRE_VERSION && (!is_whole || !ready_is_right(ready)))
+                return false;
+        if (ready->version != WIRE_VERSION || strcmp(ready->build, DAEMON_VERSION) != 0) {
+                (void)snprintf(text, sizeof text, "it speaks version %u, and is of %.64s; this is %d, of %s",
+                               ready->version, is_whole ? ready->build : "another build", WIRE_VERSION,
+                               DAEMON_VERSION);
+                fail(process, WIRE_CAUSE_BUILD, text);
+                return true;
+        }
+        process->events->ready(process->userdata, ready);
+        return true;
 }
 
 /* False: it makes no sense. */
@@ -220,10 +268,7 @@ static bool reply_take(struct xrt_process *process, const union wire_reply *repl
                 return false;
         switch (reply->kind) {
         case WIRE_READY:
-                if (n_bytes != sizeof reply->ready || !ready_is_right(&reply->ready))
-                        return false;
-                process->events->ready(process->userdata, &reply->ready);
-                return true;
+                return ready_take(process, &reply->ready, n_bytes);
         case WIRE_DONE:
                 if (n_bytes != sizeof reply->done)
                         return false;
@@ -247,7 +292,22 @@ static bool reply_take(struct xrt_process *process, const union wire_reply *repl
         }
 }
 
-/* Until there is nothing more, or it has ended. The end of the socket says nothing: its exit tells why. */
+/* At the end of the socket, by whoever's doing. */
+static void hung_up(struct xrt_process *process)
+{
+        char text[WIRE_TEXT_MAX];
+
+        (void)uv_poll_stop(&process->poll);
+        if (process->send_error == 0) {
+                process->events->hung_up(process->userdata);
+                return;
+        }
+        (void)snprintf(text, sizeof text, "a message could not be sent to it: %s",
+                       strerror(-process->send_error));
+        fail(process, WIRE_CAUSE_WORKER, text);
+}
+
+/* Until there is nothing more, or it has ended. */
 static void replies_read(struct xrt_process *process)
 {
         while (!process->is_ended) {
@@ -259,7 +319,7 @@ static void replies_read(struct xrt_process *process)
                 if (n < 0 && errno == EAGAIN)
                         return;
                 if (n <= 0) {
-                        (void)uv_poll_stop(&process->poll);
+                        hung_up(process);
                         return;
                 }
                 if (!reply_take(process, &reply, (size_t)n))

@@ -26,6 +26,8 @@ struct xrt_process_events {
         void (*done)(void *userdata, const struct wire_done *done);
         void (*pong)(void *userdata);
         void (*failed)(void *userdata, enum wire_cause cause, const char *text);
+        /* It has closed its end, so it is ending; unless it hangs, `failed` follows at once and says how. */
+        void (*hung_up)(void *userdata);
         /* It is gone and reaped; `process` is freed when this returns. */
         void (*gone)(void *userdata, struct xrt_process *process);
 };

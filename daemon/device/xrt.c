@@ -9,8 +9,9 @@
  * Thread: loop; the CPU's share is computed on the thread of a device-worker.
  * Owns:   keeper and CPU thread; each batch from submit to batch_done.
  *
- * Where a batch is: at the door while a worker is being made ready, but not for longer than PATIENCE_NS; inside the
- * worker; or at the CPU, which is where it stays; or on its way out. A batch that was interrupted twice goes to the
+ * Where a batch is: at the door while a worker is being made ready, unless that takes longer than PATIENCE_NS; inside the
+ * worker; or at the CPU, which is where it stays; or held, since a worker that cannot be ended may write to it, and then
+ * it fails; or on its way out. A batch that was interrupted twice goes to the
  * CPU: it may be what the device does not survive.
  */
 #include "daemon/device-worker.h"
@@ -21,11 +22,12 @@
 #include "daemon/device/xrt-keeper.h"
 #include "proto/npu-model.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
-#define NODE "/dev/accel/accel0"
+#define DRIVER "/sys/bus/pci/drivers/amdxdna"
 
 #define PATIENCE_NS UINT64_C(1000000000)
 #define TRIES_MAX   2
@@ -33,7 +35,7 @@
 /* Weight of a new measurement of how long packing takes. */
 #define PACK_SHARE 4
 
-enum run_place { PLACE_DOOR = 0, PLACE_WORKER, PLACE_CPU, PLACE_OUT };
+enum run_place { PLACE_DOOR = 0, PLACE_WORKER, PLACE_CPU, PLACE_HELD, PLACE_OUT };
 
 struct xrt {
         struct device device;
@@ -47,9 +49,10 @@ struct xrt {
                 enum run_place place;
                 unsigned n_tries;  /* at the worker */
                 uint64_t number;   /* there */
-                uint64_t since_ns; /* at its place */
+                uint64_t since_ns; /* at the worker */
         } runs[WIRE_BATCHES_MAX];  /* inside, oldest first */
         size_t n_runs;
+        bool is_cpu; /* that is what it says it is now */
         uint64_t last_number;
         uint64_t worker_free_ns;   /* when the worker was done with its last batch */
         struct wire_batch message; /* for one at a time: it is large */
@@ -103,6 +106,74 @@ static void on_cpu_batch_done(void *userdata, struct batch *batch)
         xrt->device.events->batch_done(xrt->device.userdata, batch);
 }
 
+/* ---- what it is now ---- */
+
+/* What a row of the form that the worker's own kernel computes takes, in the NPU's multiply-adds. */
+#define CPU_NS_PER_MAC 0.12
+
+static bool is_tile16(const struct product *product)
+{
+        return product->form == OUTPUT_TILE16_SHIFT7;
+}
+
+static uint64_t block_rows(const struct product *product)
+{
+        return is_tile16(product) ? 1 : npu_model_traits(NPU_PHOENIX)->tile_rows;
+}
+
+static double work_macs(const struct product *product, uint64_t rows)
+{
+        return is_tile16(product) ? portable_work_macs(product, rows) * CPU_NS_PER_MAC /
+                                            npu_model_traits(NPU_PHOENIX)->ns_per_mac
+                                  : npu_work_macs(product, rows);
+}
+
+static double share(const struct product *product, uint64_t rows)
+{
+        return is_tile16(product) ? 0 : npu_share(product, rows);
+}
+
+/* stream64 on Phoenix, the only NPU that there is a program for. */
+static void traits_npu(struct device *device)
+{
+        const struct npu_traits *traits = npu_model_traits(NPU_PHOENIX);
+
+        device->granule_rows = traits->tile_rows;
+        device->padding = (struct device_padding){traits->tile_rows, traits->tile_depth, traits->tile_cols};
+        device->block_rows = block_rows;
+        device->stacks_max = traits->stacks_max;
+        device->seed_fixed_ns = traits->fixed_ns;
+        device->seed_ns_per_mac = traits->ns_per_mac;
+        device->work_macs = work_macs;
+        device->share = share;
+}
+
+/* The CPU in its place, so that nobody waits for as much as only an NPU would do at a time. */
+static void traits_cpu(struct device *device)
+{
+        device->granule_rows = PORTABLE_ROWS;
+        device->padding = (struct device_padding){1, 1, 1};
+        device->block_rows = NULL;
+        device->stacks_max = BATCH_STACKS_MAX;
+        device->seed_fixed_ns = 1e3;
+        device->seed_ns_per_mac = CPU_NS_PER_MAC;
+        device->work_macs = portable_work_macs;
+        device->share = NULL;
+        device->pack_ns = 0;
+}
+
+static void traits_choose(struct xrt *xrt, bool is_cpu)
+{
+        if (is_cpu == xrt->is_cpu)
+                return;
+        xrt->is_cpu = is_cpu;
+        if (is_cpu)
+                traits_cpu(&xrt->device);
+        else
+                traits_npu(&xrt->device);
+        xrt->device.events->traits_changed(xrt->device.userdata);
+}
+
 /* ---- where it goes ---- */
 
 static void on_result(void *userdata, struct region *region)
@@ -110,6 +181,13 @@ static void on_result(void *userdata, struct region *region)
         struct xrt *xrt = userdata;
 
         xrt_keeper_hold(&xrt->keeper, region);
+}
+
+static void on_result_look(void *userdata, struct region *region)
+{
+        bool *is_held = userdata;
+
+        *is_held = *is_held || region->holds > 0;
 }
 
 static void on_region(void *userdata, struct region *region)
@@ -122,6 +200,7 @@ static void on_region(void *userdata, struct region *region)
 static void run_to_worker(struct xrt *xrt, struct run *run)
 {
         run->place = PLACE_WORKER;
+        run->since_ns = now_ns(xrt);
         run->n_tries++;
         run->number = ++xrt->last_number;
         xrt->keeper.health.counters.reruns += run->n_tries > 1;
@@ -136,38 +215,73 @@ static void run_to_cpu(struct xrt *xrt, struct run *run)
         device_worker_submit(&xrt->cpu, run->batch);
 }
 
-/* Moves on whatever waits at the door and need not. */
+/* Whether a worker that cannot be ended may still write to one of its results: then nobody can compute it. */
+static bool run_is_held(const struct xrt *xrt, const struct run *run)
+{
+        bool is_held = false;
+
+        xrt_batch_results(run->batch, xrt->settings.regions, on_result_look, &is_held);
+        return is_held;
+}
+
+/*
+ * Moves on whatever waits at the door and need not. Reports nothing, since it may be a submit that calls it: batches
+ * that nobody can compute wait for the alarm.
+ */
 static void door_look(struct xrt *xrt)
 {
-        const bool is_opening = xrt->keeper.health.state == DEVICE_RECOVERING;
-        const uint64_t now = now_ns(xrt);
-        uint64_t next_ns = TIMELINE_NEVER;
+        const struct xrt_keeper *keeper = &xrt->keeper;
+        const uint64_t now = now_ns(xrt), patient_ns = keeper->absent_ns + PATIENCE_NS;
+        const bool is_patient = keeper->health.state == DEVICE_RECOVERING && now < patient_ns;
+        uint64_t next_ns = is_patient && !keeper->is_ready ? patient_ns : TIMELINE_NEVER;
 
+        traits_choose(xrt, !keeper->is_ready && !is_patient);
         for (size_t i = 0; i < xrt->n_runs; i++) {
                 struct run *run = &xrt->runs[i];
 
+                if (run->place == PLACE_DOOR && run_is_held(xrt, run))
+                        run->place = PLACE_HELD;
+                if (run->place == PLACE_HELD)
+                        next_ns = now;
                 if (run->place != PLACE_DOOR)
                         continue;
-                if (run->n_tries >= TRIES_MAX)
+                if (run->n_tries >= TRIES_MAX || (!keeper->is_ready && !is_patient))
                         run_to_cpu(xrt, run);
-                else if (xrt->keeper.is_ready)
+                else if (keeper->is_ready)
                         run_to_worker(xrt, run);
-                else if (!is_opening || now - run->since_ns >= PATIENCE_NS)
-                        run_to_cpu(xrt, run);
-                else
-                        next_ns = MIN(next_ns, run->since_ns + PATIENCE_NS);
         }
         alarm_set(xrt->timeline, &xrt->alarm, next_ns);
 }
 
+static struct run *run_find(struct xrt *xrt, enum run_place place)
+{
+        for (size_t i = 0; i < xrt->n_runs; i++)
+                if (xrt->runs[i].place == place)
+                        return &xrt->runs[i];
+        return NULL;
+}
+
 static void on_alarm(void *userdata)
 {
-        door_look(userdata);
+        struct xrt *xrt = userdata;
+        struct run *run;
+
+        while ((run = run_find(xrt, PLACE_HELD))) {
+                xrt->keeper.health.counters.failed++;
+                run->batch->device_ns = 0;
+                run_report(xrt, run->batch, STATUS_DEVICE_ERROR);
+        }
+        door_look(xrt);
 }
 
 /* ---- what the keeper says ---- */
 
 static void on_ready(void *userdata)
+{
+        door_look(userdata);
+}
+
+static void on_changed(void *userdata)
 {
         door_look(userdata);
 }
@@ -220,32 +334,22 @@ static void on_done(void *userdata, const struct wire_done *done)
 static void on_interrupted(void *userdata, bool is_harmless)
 {
         struct xrt *xrt = userdata;
-        struct batch *lost[WIRE_BATCHES_MAX];
-        size_t n_lost = 0;
 
         for (size_t i = 0; i < xrt->n_runs; i++) {
                 struct run *run = &xrt->runs[i];
 
                 if (run->place != PLACE_WORKER)
                         continue;
-                run->place = is_harmless ? PLACE_DOOR : PLACE_OUT;
-                run->since_ns = now_ns(xrt);
-                if (is_harmless)
-                        continue;
-                xrt_batch_results(run->batch, xrt->settings.regions, on_result, xrt);
-                lost[n_lost++] = run->batch;
-        }
-        /* Nobody can compute them: who writes to their results last cannot be told. */
-        for (size_t i = 0; i < n_lost; i++) {
-                xrt->keeper.health.counters.failed++;
-                lost[i]->device_ns = 0;
-                run_report(xrt, lost[i], STATUS_DEVICE_ERROR);
+                if (!is_harmless)
+                        xrt_batch_results(run->batch, xrt->settings.regions, on_result, xrt);
+                run->place = PLACE_DOOR; /* which is where the held ones are found */
         }
         door_look(xrt);
 }
 
 static const struct xrt_keeper_events keeper_events = {
         .ready = on_ready,
+        .changed = on_changed,
         .done = on_done,
         .interrupted = on_interrupted,
 };
@@ -258,7 +362,7 @@ static void xrt_submit(struct device *device, struct batch *batch)
 
         assert(device->free_slots > 0);
         device->free_slots--;
-        xrt->runs[xrt->n_runs++] = (struct run){.batch = batch, .since_ns = now_ns(xrt)};
+        xrt->runs[xrt->n_runs++] = (struct run){.batch = batch};
         door_look(xrt);
 }
 
@@ -316,36 +420,29 @@ static void xrt_close(struct device *device, device_closed_fn closed_fn, void *u
         device_worker_close(&xrt->cpu);
 }
 
-/* Of stream64 on Phoenix, the only NPU that there is a program for. */
-static void xrt_describe(struct xrt *xrt, const struct device_events *events, void *userdata)
+/* Whether a driver for NPUs has any: other accelerators have nodes of the same kind. */
+static bool npu_is_there(void)
 {
-        const struct npu_traits *traits = npu_model_traits(NPU_PHOENIX);
+        DIR *folder = opendir(DRIVER);
+        const struct dirent *entry;
+        bool is_there = false;
 
-        xrt->device = (struct device){
-                .ops = &xrt_device_ops,
-                .events = events,
-                .userdata = userdata,
-                .description = "NPU by XRT, stream64; CPU in its place",
-                .health = &xrt->keeper.health,
-                .free_slots = WIRE_BATCHES_MAX,
-                .granule_rows = traits->tile_rows,
-                .padding = {traits->tile_rows, traits->tile_depth, traits->tile_cols},
-                .stacks_max = traits->stacks_max,
-                .time_scale = 1,
-                .seed_fixed_ns = traits->fixed_ns,
-                .seed_ns_per_mac = traits->ns_per_mac,
-                .work_macs = npu_work_macs,
-                .share = npu_share,
-        };
+        if (!folder)
+                return false;
+        while (!is_there && (entry = readdir(folder)))
+                is_there = strchr(entry->d_name, ':') != NULL; /* a device's address on the bus */
+        (void)closedir(folder);
+        return is_there;
 }
 
 static const char *reason_against(const struct device_settings *settings)
 {
-        if (faccessat(AT_FDCWD, settings->xrt.worker_path, X_OK, AT_EACCESS) < 0)
+        if (!settings->xrt.worker_path ||
+            faccessat(AT_FDCWD, settings->xrt.worker_path, X_OK, AT_EACCESS) < 0)
                 return "this build has no NPU support: its worker npumatmuld-xrt is not installed "
                        "(NPUMM_XRT)";
-        if (settings->is_automatic && access(NODE, F_OK) < 0)
-                return "there is no NPU (" NODE " is missing: is amdxdna loaded?)";
+        if (settings->is_automatic && !npu_is_there())
+                return "there is no NPU (nothing in " DRIVER ": is amdxdna loaded?)";
         return NULL;
 }
 
@@ -374,8 +471,17 @@ static int xrt_open(uv_loop_t *loop, struct timeline *timeline, const struct dev
         }
         xrt->settings.regions->ended_fn = on_region_ended;
         xrt->settings.regions->userdata = xrt;
+        xrt->device = (struct device){
+                .ops = &xrt_device_ops,
+                .events = events,
+                .userdata = userdata,
+                .description = "NPU by XRT, stream64; CPU in its place",
+                .health = &xrt->keeper.health,
+                .free_slots = WIRE_BATCHES_MAX,
+                .time_scale = 1,
+        };
+        traits_npu(&xrt->device);
         xrt_keeper_open(&xrt->keeper, loop, timeline, &xrt->settings, &keeper_events, xrt);
-        xrt_describe(xrt, events, userdata);
         *ret_device = &xrt->device;
         return 0;
 }

@@ -251,7 +251,7 @@ static void cpu_step(struct engine *engine, struct work *work)
 {
         struct slice piece = work->slices[work->cpu_slice];
         const uint64_t row_macs = piece.product->k * piece.product->n;
-        const uint64_t most = MAX(CPU_MACS / row_macs, PORTABLE_ROWS);
+        const uint64_t most = MAX(CPU_MACS / row_macs, 1);
         const uint64_t left = piece.rows - work->cpu_row;
 
         piece.first_row += work->cpu_row;

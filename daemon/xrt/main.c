@@ -103,6 +103,10 @@ static void signals_arrange(void)
 {
         static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 
+        static const char *const others[] = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS"};
+
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+                (void)unsetenv(others[i]); /* the service manager's words are the daemon's */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
                 (void)signal(ignored[i], SIG_IGN);

@@ -98,7 +98,8 @@ static void work_fill(struct selftest *test, struct work *work)
         *work = (struct work){0};
         for (size_t i = 0; i < CASES; i++) {
                 memset(test->c[i], 0, cases[i].m * cases[i].n * sizeof(int32_t));
-                work_add(work, &test->products[i], 0, cases[i].m, cases[i].b_stays ? &test->region : NULL);
+                work_add(work, &test->products[i], 0, cases[i].m, cases[i].b_stays ? &test->region : NULL,
+                         !work_stacks_with_last(work, &test->products[i]));
         }
 }
 

@@ -63,6 +63,7 @@ enum wire_cause {
         WIRE_CAUSE_STREAM,  /* the verifier has refused a stream of our own making */
         WIRE_CAUSE_WORKER,  /* the worker itself: it died, or what it said or was told makes no sense */
         WIRE_CAUSE_SILENT,  /* the worker does not answer */
+        WIRE_CAUSE_BUILD,   /* the worker is of another build than the daemon */
         WIRE_CAUSE_MAX
 };
 
@@ -146,6 +147,7 @@ struct wire_ping {
 struct wire_ready {
         uint32_t kind; /* WIRE_READY */
         uint32_t version;
+        char build[WIRE_TEXT_MAX]; /* version of the program */
         uint64_t open_ns, selftest_ns;
         uint32_t clock_mhz;             /* of the array; 0: not known */
         char device[WIRE_TEXT_MAX];     /* name and address, for people */

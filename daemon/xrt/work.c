@@ -131,8 +131,13 @@ static bool stays_is_true(const struct wire_slice *slice)
         return slice->b.offset_bytes == 0 && !slice->b_transposed && slice->ldb == slice->n;
 }
 
+bool work_stacks_with_last(const struct work *work, const struct product *product)
+{
+        return work->n_slices > 0 && product_stacks_with(&work->products[work->n_slices - 1], product);
+}
+
 void work_add(struct work *work, const struct product *product, uint64_t first_row, uint64_t rows,
-              struct mapping *resident)
+              struct mapping *resident, bool begins_stack)
 {
         const size_t index = work->n_slices++;
         struct work_stack *stack = work->n_stacks > 0 ? &work->stacks[work->n_stacks - 1] : NULL;
@@ -141,7 +146,7 @@ void work_add(struct work *work, const struct product *product, uint64_t first_r
         work->products[index] = *product;
         work->slices[index] =
                 (struct slice){.product = &work->products[index], .first_row = first_row, .rows = rows};
-        if (!stack || !product_stacks_with(&work->products[stack->first], product)) {
+        if (begins_stack) {
                 stack = &work->stacks[work->n_stacks++];
                 *stack = (struct work_stack){.first = index,
                                              .resident = resident,
@@ -155,7 +160,7 @@ static int slice_read(struct work *work, const struct wire_batch *message, size_
                       const struct mappings *regions, struct xrt_fault *ret_fault)
 {
         const struct wire_slice *slice = &message->slices[index];
-        const bool is_new = index == 0 || slice->stack != message->slices[index - 1].stack;
+        const bool begins_stack = index == 0 || slice->stack != message->slices[index - 1].stack;
         struct product product;
         const char *name;
 
@@ -167,12 +172,13 @@ static int slice_read(struct work *work, const struct wire_batch *message, size_
                 return xrt_fault_set(ret_fault, WIRE_CAUSE_WORKER, 0,
                                      "batch %" PRIu64 ", slice %zu: its B cannot stay as it lies",
                                      message->number, index);
-        work_add(work, &product, slice->first_row, slice->rows,
-                 slice->b_stays ? mappings_find(regions, slice->b.region) : NULL);
-        if (is_new != (work->stacks[work->n_stacks - 1].n_slices == 1))
+        if (!begins_stack && !work_stacks_with_last(work, &product))
                 return xrt_fault_set(ret_fault, WIRE_CAUSE_WORKER, 0,
-                                     "batch %" PRIu64 ", slice %zu: stack %u is not what its products say",
-                                     message->number, index, slice->stack);
+                                     "batch %" PRIu64
+                                     ", slice %zu: it has another B than the rest of its stack",
+                                     message->number, index);
+        work_add(work, &product, slice->first_row, slice->rows,
+                 slice->b_stays ? mappings_find(regions, slice->b.region) : NULL, begins_stack);
         return 0;
 }
 

@@ -53,9 +53,11 @@ struct work {
 /* `bytes`: as many as the message has. 0, or XRT_E_FAULT and WIRE_CAUSE_WORKER. */
 int work_read(struct work *work, const struct wire_batch *message, size_t bytes,
               const struct mappings *regions, struct xrt_fault *ret_fault);
-/* Appends a slice of such a product, to the last stack if it shares its B. For products that never were a message. */
+/* Whether such a product may be in one stack with the last. Whoever composes a batch need not have it there. */
+bool work_stacks_with_last(const struct work *work, const struct product *product);
+/* Appends a slice of such a product, to the last stack or to a new one. */
 void work_add(struct work *work, const struct product *product, uint64_t first_row, uint64_t rows,
-              struct mapping *resident);
+              struct mapping *resident, bool begins_stack);
 
 bool work_names_region(const struct work *work, uint64_t id);
 

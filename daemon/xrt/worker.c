@@ -7,6 +7,7 @@
 #include "daemon/xrt/worker.h"
 
 #include "daemon/npu/manifest.h"
+#include "daemon/version.h"
 #include "daemon/xrt/device-clock.h"
 #include "daemon/xrt/device-info.h"
 #include "daemon/xrt/port.h"
@@ -171,6 +172,7 @@ static void say_ready(const struct worker *worker, uint64_t open_ns, uint64_t se
         struct wire_ready ready = {
                 .kind = WIRE_READY,
                 .version = WIRE_VERSION,
+                .build = DAEMON_VERSION,
                 .open_ns = open_ns,
                 .selftest_ns = selftest_ns,
                 .clock_mhz = worker->clock_mhz,
@@ -273,6 +275,18 @@ static int message_receive(struct worker *worker, struct xrt_fault *ret_fault)
         return message_handle(worker, n, fd, ret_fault);
 }
 
+/* All that have come: a pulse that is asked for is not to wait behind what there is to compute. */
+static int messages_receive(struct worker *worker, struct xrt_fault *ret_fault)
+{
+        struct pollfd fd = {.fd = WIRE_SOCKET_FD, .events = POLLIN};
+        int r;
+
+        do
+                r = message_receive(worker, ret_fault);
+        while (r == 0 && poll(&fd, 1, 0) > 0);
+        return r;
+}
+
 /* One turn: what can be done, what has ended, what was said. */
 static int worker_turn(struct worker *worker, struct xrt_fault *ret_fault)
 {
@@ -294,7 +308,7 @@ static int worker_turn(struct worker *worker, struct xrt_fault *ret_fault)
                 return r;
         while (engine_pop(worker->engine, &done))
                 say(&done, sizeof done);
-        return fds[0].revents != 0 ? message_receive(worker, ret_fault) : 0;
+        return fds[0].revents != 0 ? messages_receive(worker, ret_fault) : 0;
 }
 
 void worker_run(const struct worker_options *options)

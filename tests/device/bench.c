@@ -54,7 +54,17 @@ static void on_batch_done(void *userdata, struct batch *batch)
                 flight->ops->batch_done(flight);
 }
 
-static const struct device_events events = {.slice_done = on_slice_done, .batch_done = on_batch_done};
+/* What it is described by is looked at by the test of that alone. */
+static void on_traits_changed(void *userdata)
+{
+        ck_assert_ptr_eq(userdata, &bench);
+}
+
+static const struct device_events events = {
+        .slice_done = on_slice_done,
+        .batch_done = on_batch_done,
+        .traits_changed = on_traits_changed,
+};
 
 static void on_closed(void *userdata)
 {
@@ -119,8 +129,17 @@ void bench_open(void)
         ck_assert_ptr_eq(bench.device->userdata, &bench);
 }
 
+/* It was the device itself that computed, and not what stands in its place. */
+static void health_judge(const struct device_health *health)
+{
+        ck_assert_msg(health->counters.faults == 0, "%s", health->reason);
+        ck_assert_uint_eq(health->counters.cpu_batches, 0);
+}
+
 void bench_close(void)
 {
+        if (bench.device && bench.device->health)
+                health_judge(bench.device->health);
         if (bench.device)
                 bench_device_close();
         ck_assert_int_eq(uv_run(&bench.loop, UV_RUN_DEFAULT), 0);

@@ -165,10 +165,12 @@ static int command_fill(struct emu_device *device, const struct amdxdna_drm_exec
         struct emu_bo *packet = emu_bo_find(&device->memory, (uint32_t)call->cmd_handles);
 
         emu_line_add(line, " ctx=%u cmd=%u bos=", call->hwctx, (uint32_t)call->cmd_handles);
+        if (call->arg_count > EMU_COMMAND_BOS_MAX)
+                return -EINVAL;
         for (uint32_t i = 0; i < call->arg_count; i++)
                 emu_line_add(line, "%s%u", i > 0 ? "," : "", handles[i]);
-        if (call->type != AMDXDNA_CMD_SUBMIT_EXEC_BUF || call->cmd_count != 1 ||
-            call->arg_count > EMU_COMMAND_BOS_MAX || !packet || packet->type != AMDXDNA_BO_CMD)
+        if (call->type != AMDXDNA_CMD_SUBMIT_EXEC_BUF || call->cmd_count != 1 || !packet ||
+            packet->type != AMDXDNA_BO_CMD)
                 return -EINVAL;
         for (uint32_t i = 0; i < call->arg_count; i++)
                 if (!emu_bo_find(&device->memory, handles[i]))

@@ -212,15 +212,20 @@ int emu_context_new(struct emu_device *device, uint32_t handle, uint32_t columns
 int emu_context_destroy(struct emu_context *context)
 {
         const uint64_t until_ns = emu_now_ns() + DESTROY_NS;
+        int r = 0;
 
+        context->n_refs++;
         while (context->n_commands > 0 && !context->is_stopped && emu_now_ns() < until_ns &&
                emu_device_check(context->device) == 0)
                 emu_device_wait(context->device, until_ns);
-        if (emu_fault_is_wedged())
-                return -EBUSY;
-        if (!context->is_stopped)
+        if (context->is_stopped) /* meanwhile, by another thread's DESTROY_HWCTX or close */
+                r = -EINVAL;
+        else if (emu_fault_is_wedged())
+                r = -EBUSY;
+        else
                 emu_context_stop(context);
-        return 0;
+        unref(context);
+        return r;
 }
 
 /* A command that is being computed is still its thread's, which finds that nobody waits for it. */

@@ -41,7 +41,7 @@ int emu_context_new(struct emu_device *device, uint32_t handle, uint32_t columns
 
 /*
  * Waits for commands that are inside, at most 2 s, then gives them up. -EBUSY: the firmware is wedged, and the context
- * stays. Else it is the handle's no more.
+ * stays; -EINVAL: somebody else has destroyed it meanwhile. Else it is the handle's no more.
  */
 int emu_context_destroy(struct emu_context *context);
 

@@ -16,6 +16,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -24,13 +25,16 @@
 
 #define PATH_BYTES (2 * PATH_MAX)
 
-/* The next library's function of that name. */
+/* The next library's function of that name. Any thread may find it: all find the same. */
 #define NEXT(name)                                                                                           \
         ({                                                                                                   \
-                static __typeof__(&(name)) _next;                                                            \
-                if (!_next)                                                                                  \
-                        _next = (__typeof__(&(name)))dlsym(RTLD_NEXT, #name);                                \
-                _next;                                                                                       \
+                static _Atomic(void *) _next;                                                                \
+                void *_at = atomic_load_explicit(&_next, memory_order_relaxed);                              \
+                if (!_at) {                                                                                  \
+                        _at = dlsym(RTLD_NEXT, #name);                                                       \
+                        atomic_store_explicit(&_next, _at, memory_order_relaxed);                            \
+                }                                                                                            \
+                (__typeof__(&(name)))_at;                                                                    \
         })
 
 /* Where a path leads; `buffer` is used for it only if it is the emulated NPU's. A device that is gone has no files. */

@@ -24,7 +24,9 @@ enum { NEW = 1, COMPLETED = 4, ERROR = 5 };
 
 static bool is_strict(void)
 {
-        return getenv("XDNAEMU_STRICT") != NULL;
+        const char *strict = getenv("XDNAEMU_STRICT");
+
+        return strict && strcmp(strict, "1") == 0;
 }
 
 /* ---- files ---- */

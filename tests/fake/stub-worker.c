@@ -10,6 +10,8 @@
  *           silent       does nothing any more      inside   the same, and within the gate
  *           garbage      sends what makes no sense  other    ends a batch that it was not given
  *           late         half a second passes       linger   says FAILED, and lives on
+ *           close        closes its socket, and lives on
+ *           old          says READY as another version does
  *         Without @N: before READY.
  * Out:    one line "PID ACTION" to the file $STUB_WORKER.log.
  * Thread: one.
@@ -26,6 +28,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+
+#include "daemon/version.h"
 
 #define REGIONS_MAX 4096
 
@@ -121,13 +125,16 @@ static void act(void)
                 say("what?", 5);
         if (strcmp(action, "other") == 0)
                 say(&other, sizeof other);
+        if (strcmp(action, "close") == 0)
+                (void)close(WIRE_SOCKET_FD);
         if (strcmp(action, "late") == 0)
                 (void)usleep(500000);
         if (strcmp(action, "inside") == 0)
                 (void)wire_gate_enter(gate);
         if (strcmp(action, "linger") == 0)
                 failed_say(WIRE_CAUSE_HUNG);
-        if (strcmp(action, "silent") == 0 || strcmp(action, "inside") == 0 || strcmp(action, "linger") == 0)
+        if (strcmp(action, "silent") == 0 || strcmp(action, "inside") == 0 || strcmp(action, "linger") == 0 ||
+            strcmp(action, "close") == 0)
                 silent();
 }
 
@@ -174,6 +181,7 @@ static void *address_of(struct wire_place place)
 
 static struct product product_of(const struct wire_slice *s)
 {
+        assert(!s->b_stays || (s->b.offset_bytes == 0 && s->ldb == s->n && !s->b_transposed));
         return (struct product){
                 .m = s->m,
                 .k = s->k,
@@ -262,6 +270,7 @@ int main(void)
 {
         struct wire_ready ready = {.kind = WIRE_READY,
                                    .version = WIRE_VERSION,
+                                   .build = DAEMON_VERSION,
                                    .open_ns = 1,
                                    .selftest_ns = 1,
                                    .clock_mhz = 1,
@@ -278,6 +287,8 @@ int main(void)
         log_line();
         if (action_at == 0)
                 act();
+        if (strcmp(action, "old") == 0)
+                ready.version--;
         say(&ready, sizeof ready);
         while (message_read(&fd) > 0) {
                 switch (message.kind) {

@@ -13,7 +13,6 @@ import contextlib
 import os
 import pathlib
 import resource
-import select
 import signal
 import socket
 import subprocess
@@ -58,33 +57,43 @@ def daemon_program():
 
 
 class NotifySocket:
-    """What a service manager hears."""
+    """What a service manager hears. It listens all the time: the queue is short, and a daemon whose service manager does
+    not is stuck."""
 
     def __init__(self, path):
         self.path = str(path)
         self.seen = []
+        self.heard = threading.Condition()
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.sock.bind(self.path)
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def close(self):
-        self.sock.close()
+        if self.sock.fileno() >= 0:
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)  # wakes recv()
+            self.thread.join(PATIENCE)
+            self.sock.close()
+
+    def _serve(self):
+        while True:
+            datagram = self.sock.recv(4096)
+            if not datagram:
+                return
+            with self.heard:
+                self.seen += datagram.decode().splitlines()
+                self.heard.notify_all()
 
     def listen(self, done, process=None, seconds=PATIENCE):
-        """Hears until done(), or the end of `process`, or the time is over. Somebody must: the queue is short, and a
-        daemon whose service manager does not listen is stuck."""
+        """Hears until done(), or the end of `process`, or the time is over."""
         until = time.monotonic() + seconds
-        pidfd = os.pidfd_open(process.pid) if process else -1
-        watched = [self.sock] + ([pidfd] if process else [])
-        try:
-            while not done():
-                ready = select.select(watched, [], [], max(until - time.monotonic(), 0))[0]
-                if self.sock in ready:
-                    self.seen += self.sock.recv(4096).decode().splitlines()
-                else:
+        with self.heard:
+            while not done() and time.monotonic() < until:
+                if process and process.poll() is not None:
+                    self.heard.wait(0.05)  # its last words may be on their way
                     return
-        finally:
-            if pidfd >= 0:
-                os.close(pidfd)
+                self.heard.wait(0.005)
 
     def wait(self, line, process=None, count=1):
         """Until `line` has been heard `count` times; fails at once when `process` ends before."""

@@ -49,7 +49,7 @@ class ArenaJob:
 
         self.a, self.b = matrix(0, numpy.int8, m, k), matrix(1, numpy.int8, k, n)
         self.c = matrix(2, numpy.int32, m, n)
-        self.request_id = self.a_kept = self.wanted = None
+        self.request_id = self.a_kept = self.wanted = self.weights = None
         if oracle:
             self.a[:], self.b[:] = random_matrix(rng, m, k), random_matrix(rng, k, n)
             self.a_kept, self.wanted = self.a.copy(), product(self.a, self.b)
@@ -57,8 +57,15 @@ class ArenaJob:
     def submit(self):
         if self.wanted is not None:
             self.c[:] = self.POISON
-        self.request_id = self.client.matmul(*self.shape, *self.places)
+        a, b, c = self.places
+        self.request_id = self.client.matmul(*self.shape, a, b if self.weights is None else None, c,
+                                             weights=self.weights)
         return self.request_id
+
+    def load_b(self):
+        """From now on B is the daemon's copy of it, and what lies in the arena is nobody's."""
+        self.weights = self.client.weights_load(*self.shape[1:], self.places[1]).handle
+        self.b[:] = 99
 
     def expect_exact(self):
         rows = self.client.expect_done(self.request_id, wire.OK)

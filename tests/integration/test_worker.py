@@ -11,6 +11,7 @@ import tempfile
 import unittest
 
 import harness
+import scenes
 import workers
 
 STUB = str(workers.WORKER)
@@ -51,18 +52,21 @@ def is_running(pid):
 class Replaced(unittest.TestCase):
     """A fault, a new worker, and nobody notices but for the time."""
 
-    def after(self, action, cause):
+    def after(self, action, cause, noticed_within=None):
         with Script(f"{action}@5") as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
             workers.wait_for_state(client, "ok")
             with workers.Crowd(daemon) as crowd:
                 harness.eventually(lambda: len(script.log()) == 2, what="a second worker")
                 seconds = workers.recover(client, action)
                 crowd.expect_progress()
+                longest_s = crowd.longest()
             seen = workers.npu(client)
             self.assertEqual((seen["state"], seen["cause"], seen["faults"], seen["workers"]), ("ok", cause, 1, 2))
             self.assertGreaterEqual(seen["reruns"], 1)
             self.assertEqual((seen["failed_batches"], seen["cpu_batches"]), (0, 0))
             self.assertLess(seconds, 1.0 if not harness.SLOW else 5.0)
+            if noticed_within and not harness.SLOW:
+                self.assertLess(longest_s, noticed_within + 1.0)
             self.assertFalse(is_running(script.log()[0][0]))
 
     def test_a_command_that_fails(self):
@@ -91,6 +95,17 @@ class Replaced(unittest.TestCase):
 
     def test_a_worker_that_fails_and_lives_on(self):
         self.after("linger", "hung")
+
+    def test_a_worker_that_hangs_in_closing(self):
+        """Its socket ends, and it does not: that is noticed long before its silence would be."""
+        self.after("close", "worker", noticed_within=0.5)
+
+    def test_nobody_pays_for_the_time_that_it_takes(self):
+        """What a user has had of the device is what it computed, not how long a worker took to start."""
+        with Script("late") as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
+            scenes.expect_inline_works(client)
+            self.assertEqual(workers.npu(client)["cpu_batches"], 0)
+            self.assertLess(json.loads(client.status())["device_busy_us"], 400000)
 
 
 class Breaker(unittest.TestCase):
@@ -139,11 +154,32 @@ class Breaker(unittest.TestCase):
         with Script("silent") as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
             with workers.Crowd(daemon) as crowd:
                 crowd.expect_progress()
+                # The first jobs have waited for it; no others do.
+                crowd.longest()
+                crowd.expect_progress(100)
+                self.assertLess(crowd.longest(), 0.5 if not harness.SLOW else 5.0)
             self.assertEqual(workers.npu(client)["state"], "recovering")
             self.assertGreater(workers.npu(client)["cpu_batches"], 0)
 
+    def test_a_worker_of_another_build(self):
+        with Script("old") as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
+            seen = workers.wait_for_state(client, "failed")
+            self.assertEqual(seen["cause"], "build")
+            self.assertIn("restart npumatmuld", seen["advice"])
+            scenes.expect_inline_works(client)
+
+    def test_what_the_service_manager_is_told(self):
+        with Script("fail=1") as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
+            workers.wait_for_state(client, "failed")
+            daemon.notify.listen(lambda: any("failed" in line for line in daemon.notify.seen), daemon.process)
+            told = [line for line in daemon.notify.seen if line.startswith("STATUS=Serving on xrt, failed")]
+            self.assertEqual(len(told), 1, daemon.notify.seen)
+            self.assertIn("by the script", told[0])
+            self.assertIn("LimitMEMLOCK", told[0])
+
     def test_a_worker_that_cannot_be_started(self):
-        with tempfile.NamedTemporaryFile(suffix=".sh", mode="w") as file:
+        # A name that is not ASCII, and long: what is said of it is cut, and can be shown all the same.
+        with tempfile.NamedTemporaryFile(suffix="\u00e9" * 40 + ".sh", mode="w") as file:
             file.write("#!/no/such/interpreter\n")
             file.flush()
             os.chmod(file.name, 0o755)
@@ -198,6 +234,9 @@ class Unkillable(unittest.TestCase):
                 harness.eventually(lambda: workers.npu(client)["failed_batches"] > 0, what="a batch that fails")
                 workers.wait_for_state(client, "ok")
                 crowd.expect_progress()
+                # And nobody is given a result that it may overwrite: a job in the same memory fails, too.
+                failed = crowd.failed
+                harness.eventually(lambda: crowd.failed > failed + 3, what="more jobs that fail")
             self.assertGreater(crowd.failed, 0)
             # All clients are gone; the arenas that the stray may write to are kept, and charged.
             def kept():

@@ -9,6 +9,7 @@ Never: takes a job for granted: each must end once, exact, or where a test allow
 import json
 import os
 import threading
+import time
 
 import numpy
 
@@ -40,11 +41,11 @@ def wait_for_state(client, *states, seconds=harness.PATIENCE):
 
 class Crowd:
     """Clients at work, each on a thread and a connection of its own, one job after the other, until they are told to
-    stop. Every product is compared."""
+    stop. Every product is compared; one in two clients has its B as weights."""
 
     def __init__(self, daemon_, n_clients=3, shape=(70, 130, 90), may_fail=False):
         self.may_fail = may_fail
-        self.errors, self.exact, self.failed = [], 0, 0
+        self.errors, self.exact, self.failed, self.longest_s = [], 0, 0, 0.0
         self.lock, self.ended = threading.Lock(), threading.Event()
         self.threads = [threading.Thread(target=self._work, args=(daemon_, shape, seed)) for seed in range(n_clients)]
 
@@ -62,6 +63,7 @@ class Crowd:
         assert exc[0] is not None or self.exact > 0
 
     def _one(self, job):
+        begin = time.monotonic()
         job.submit()
         done, rows = job.client.done(job.request_id)
         if done.status == wire.OK:
@@ -70,6 +72,7 @@ class Crowd:
         else:
             assert self.may_fail and done.status == wire.DEVICE_ERROR, done
         with self.lock:
+            self.longest_s = max(self.longest_s, time.monotonic() - begin)
             self.exact += done.status == wire.OK
             self.failed += done.status != wire.OK
 
@@ -78,11 +81,19 @@ class Crowd:
             with daemon_.client() as client:
                 m, k, n = shape
                 job = scenes.ArenaJob(client, m + seed, k, n + seed, seed=seed)
+                if seed % 2:
+                    job.load_b()
                 while not self.ended.is_set():
                     self._one(job)
         except BaseException as error:  # whatever it is, the test is to fail of it
             with self.lock:
                 self.errors.append(repr(error))
+
+    def longest(self):
+        """Seconds that a job took since this was asked for last, at most."""
+        with self.lock:
+            longest_s, self.longest_s = self.longest_s, 0.0
+        return longest_s
 
     def expect_progress(self, more=10):
         """All go on: so many more products are right."""

@@ -156,7 +156,7 @@ static struct work *work_new(void)
 
 static void work_put(struct work *work, const struct product *product, struct mapping *stays)
 {
-        work_add(work, product, 0, product->m, stays);
+        work_add(work, product, 0, product->m, stays, !work_stacks_with_last(work, product));
 }
 
 /* Steps, ends, and batches that are done, as worker.c does it; until `n` are. 0, or the fault. */

@@ -42,6 +42,9 @@ class Npu:
         self.log.chmod(0o666)
         self.env = {"XDNAEMU_ROOT": str(self.folder / "root"), "XDNAEMU_CONTROL": str(self.control),
                     "XDNAEMU_LOG": str(self.log), "XDNAEMU_MANIFEST": MANIFEST, "XDNAEMU_PROFILE": profile}
+        # Reports of sanitizers, of whichever process: a worker that fails says so by its exit code alone.
+        for name in ("ASAN", "UBSAN", "TSAN"):
+            self.env[f"{name}_OPTIONS"] = f"log_path={self.folder}/sanitizer"
         if tdr_ms is not None:
             self.env["XDNAEMU_TDR_MS"] = str(tdr_ms)
         if seed is not None:
@@ -53,7 +56,9 @@ class Npu:
         return self
 
     def __exit__(self, *exc):
+        reports = [path.read_text() for path in self.folder.glob("sanitizer*")]
         self._temporary.cleanup()
+        assert not reports, "\n".join(reports)
 
     def daemon_env(self):
         return {**self.env, "LD_PRELOAD": preload()}
@@ -82,6 +87,14 @@ class Npu:
         """Commands that were taken, those of self-tests included."""
         return len([line for line in self.lines("EXEC_CMD") if line.endswith("= 0")])
 
+    def expect_work(self):
+        """It has computed, and not the CPU in its place: much more than self-tests, all of it COMPLETED."""
+        ends = self.lines("END")
+        contexts = len([line for line in self.lines("CREATE_HWCTX") if line.endswith("= 0")])
+        print(f"emulated NPU: {len(ends)} commands on {contexts} contexts", flush=True)
+        assert all(" state=COMPLETED " in line for line in ends), "a command has failed"
+        assert len(ends) >= 4 * contexts + 10, "it was hardly used"
+
     def seed(self):
         return re.search("seed=([0-9]+)", self.lines("OPEN")[0])[1]
 
@@ -103,6 +116,7 @@ def main(arguments):
             env["LD_PRELOAD"] = preload()
         code = subprocess.run(arguments, env=env, check=False).returncode
         npu.check_log()
+        npu.expect_work()
     return code
 
 

@@ -26,16 +26,17 @@ def daemon_on(npu, **settings):
 
 
 class Once(unittest.TestCase):
-    """A command meets a fault. What is asserted of time is from when the fault was noticed: a new worker, its device
-    opened and tested."""
+    """A command meets a fault. Two times are asserted: from when the fault was noticed until a new worker has its
+    device opened and tested, and the longest that any client waited beyond the fault's own duration."""
 
-    def fault(self, line, causes, profile):
+    def fault(self, line, causes, profile, duration_s, tdr_ms=None):
         with self.subTest(profile=profile, fault=line), \
-                emulated.Npu(profile=profile, tdr_ms=PROFILES[profile]) as npu, daemon_on(npu) as daemon, \
-                daemon.client() as client:
+                emulated.Npu(profile=profile, tdr_ms=tdr_ms or PROFILES[profile]) as npu, \
+                daemon_on(npu) as daemon, daemon.client() as client:
             workers.wait_for_state(client, "ok")
             with workers.Crowd(daemon) as crowd:
                 crowd.expect_progress(3)
+                crowd.longest()
                 npu.faults(f"{line.split()[0]} @{npu.commands() + 3} {' '.join(line.split()[1:])}")
                 harness.eventually(lambda: workers.npu(client)["faults"] > 0 or not causes and any(
                     "fault=slow" in end for end in npu.lines("END")), what="the fault")
@@ -43,17 +44,24 @@ class Once(unittest.TestCase):
                     seconds = workers.recover(client, f"{profile}, {line}")
                     self.assertLess(seconds, SOON)
                 crowd.expect_progress(5)
+                longest_s = crowd.longest()
             seen = workers.npu(client)
+            print(f"{profile}, {line}: clients waited {longest_s:.2f} s at most, of which the fault {duration_s}",
+                  flush=True)
+            self.assertLess(longest_s, duration_s + SOON)
             self.assertEqual(seen["state"], "ok")
             if causes:
                 self.assertIn(seen["cause"], causes)
-                self.assertGreaterEqual(seen["reruns"], 1)
-            self.assertEqual((seen["faults"], seen["failed_batches"], seen["cpu_batches"]), (1 if causes else 0, 0, 0))
+                # What takes longer to start than jobs are let wait, as sanitized builds do, leaves them to the CPU.
+                self.assertGreaterEqual(seen["reruns"] + (seen["cpu_batches"] if harness.SLOW else 0), 1)
+            if not harness.SLOW:
+                self.assertEqual(seen["cpu_batches"], 0)
+            self.assertEqual((seen["faults"], seen["failed_batches"]), (1 if causes else 0, 0))
             npu.check_log("--allow-say")
 
-    def each(self, line, causes_of_18, causes_of_mainline):
-        self.fault(line, causes_of_18, "xdna-1.8")
-        self.fault(line, causes_of_mainline, "mainline")
+    def each(self, line, causes_of_18, causes_of_mainline, duration_s=0.0, mainline_s=None):
+        self.fault(line, causes_of_18, "xdna-1.8", duration_s)
+        self.fault(line, causes_of_mainline, "mainline", duration_s if mainline_s is None else mainline_s)
 
     def test_error(self):
         self.each("error", ["error"], ["error"])
@@ -62,19 +70,24 @@ class Once(unittest.TestCase):
         self.each("abort", ["abort"], ["abort"])
 
     def test_timeout(self):
-        self.each("timeout", ["timeout", "abort"], ["hung"])
+        self.each("timeout", ["timeout", "abort"], ["hung"], TDR_MS / 1e3, TIMEOUT_MS / 1e3)
+
+    def test_timeout_of_a_driver_that_says_nothing(self):
+        """Mainline's at its end: fences are signalled, states stay NEW, and the context is dead."""
+        for line in ("timeout", "dropped", "hang"):
+            self.fault(line, ["hung"], "mainline", TIMEOUT_MS / 1e3, tdr_ms=TDR_MS)
 
     def test_hang(self):
-        self.each("hang", ["hung"], ["hung"])
+        self.each("hang", ["hung"], ["hung"], TIMEOUT_MS / 1e3)
 
     def test_nostate(self):
-        self.each("nostate", ["hung"], ["hung"])
+        self.each("nostate", ["hung"], ["hung"], TIMEOUT_MS / 1e3)
 
     def test_dropped(self):
-        self.each("dropped", ["timeout", "abort"], ["hung"])
+        self.each("dropped", ["timeout", "abort"], ["hung"], TDR_MS / 1e3, TIMEOUT_MS / 1e3)
 
     def test_slow_wake(self):
-        self.each("slow 400", [], [])
+        self.each("slow 400", [], [], 0.4)
 
     def test_lost_after_suspend(self):
         self.each("lost", ["lost"], ["lost"])
