@@ -14,7 +14,7 @@ Role:  follows each process through the file that XDNAEMU_LOG named (README.md h
 Out:   one line of counts. Exit code: 0 all is right; 1 the line that is not, and why; 2 wrong usage.
 
 Who looks at a packet when its command has ended already need not wait, and looks are in no log: of commands in a row
-only some must have been waited for. Calls that failed change nothing, but for EXEC_CMD. Unless --allow-say is given,
+some must have been waited for. Calls that failed change nothing, but for EXEC_CMD. Unless --allow-say is given,
 the log is of a run in which nothing is to go wrong: there are commands; no call fails but for what is no failure
 (MAY_FAIL); and the emulator had nothing to say on stderr (SAY), which is a mistake of somebody's.
 """
@@ -23,7 +23,7 @@ import re
 import sys
 
 AIE_METADATA = "1"
-DEPTH = 2        # commands that our worker has inside
+DEPTH = 2          # commands that our worker has inside
 UNWAITED_MAX = 16  # commands in a row that had ended when they were looked at
 UNWAITED_ALL = 4   # and if there was no wait at all
 CALLS = {"CREATE_BO", "GET_BO_INFO", "SYNC_BO", "GEM_CLOSE", "GET_INFO", "GET_ARRAY", "CREATE_HWCTX", "CONFIG_HWCTX",

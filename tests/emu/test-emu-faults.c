@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -177,6 +178,65 @@ START_TEST(test_hang)
 }
 END_TEST
 
+struct leaver {
+        struct desk *desk;
+        atomic_uint n_inside;
+        atomic_int n_destroyed, n_refused;
+};
+
+static void *leaver_main(void *userdata)
+{
+        struct leaver *leaver = userdata;
+        int r;
+
+        leaver->n_inside++;
+        r = desk_context_destroy(leaver->desk, &context);
+        if (r == 0)
+                leaver->n_destroyed++;
+        else if (r == -EINVAL)
+                leaver->n_refused++;
+        return NULL;
+}
+
+/* Two threads destroy a context with a hang inside: one of them does. `is_closed`: close comes first, and neither. */
+static void expect_destroyed_once(bool is_closed)
+{
+        const struct timespec pause = {.tv_nsec = 100000000};
+        struct leaver leaver = {.desk = &desk};
+        pthread_t threads[2];
+
+        desk_control("hang x1\n");
+        ck_assert_int_eq(desk_start(&desk, &context, &command), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+                ck_assert_int_eq(pthread_create(&threads[i], NULL, leaver_main, &leaver), 0);
+        while (leaver.n_inside < ARRAY_SIZE(threads))
+                (void)nanosleep(&pause, NULL);
+        (void)nanosleep(&pause, NULL);
+        if (is_closed)
+                desk_close(&desk);
+        for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+                ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        ck_assert_int_eq(leaver.n_destroyed, is_closed ? 0 : 1);
+        if (!is_closed)
+                ck_assert_int_eq(leaver.n_refused, 1); /* else it may find nothing open */
+}
+
+START_TEST(test_destroyed_by_two)
+{
+        expect_destroyed_once(false);
+        ck_assert_uint_eq(desk_state(&command), ABORT);
+        context = desk_context(&desk);
+        ck_assert_uint_eq(desk_run(&desk, &context, &command), COMPLETED);
+}
+END_TEST
+
+START_TEST(test_closed_while_it_is_destroyed)
+{
+        expect_destroyed_once(true);
+        desk = desk_open();
+}
+END_TEST
+
 /* close waits for nothing, and a process that has a hang can end. */
 START_TEST(test_hang_and_leave)
 {
@@ -296,6 +356,8 @@ int main(void)
         tcase_add_test(tcase, test_dropped);
         tcase_add_test(tcase, test_stuck_stream);
         tcase_add_test(tcase, test_hang);
+        tcase_add_test(tcase, test_destroyed_by_two);
+        tcase_add_test(tcase, test_closed_while_it_is_destroyed);
         tcase_add_test(tcase, test_hang_and_leave);
         tcase_add_test(tcase, test_wedge);
         tcase_add_test(tcase, test_lost);
