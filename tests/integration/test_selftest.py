@@ -18,6 +18,11 @@ EXACT = re.compile(r"^.*, (int32|int8|float32)\b.*: exact, [0-9.]+ ms$")
 N_ITEMS = 18
 
 
+def daemon_on(script):
+    """A stub takes its time where it is sanitized, and answers nobody meanwhile."""
+    return workers.daemon(env=script.env, npu_timeout_ms=60000, npu_retry_ms=60000)
+
+
 class Selftest(unittest.TestCase):
     def selftest(self, daemon, code, *options, says=""):
         """Its lines but the verdict, the verdict and what follows; its one line on stderr says `says`."""
@@ -47,13 +52,13 @@ class Selftest(unittest.TestCase):
             self.assertIn("backend cpu, device ok: portable C kernel", rest[0])
 
     def test_an_npu(self):
-        with Script() as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
+        with Script() as script, daemon_on(script) as daemon, daemon.client() as client:
             rest = self.exact(daemon, 0)
             self.assertEqual(rest, ["all 99 products are exact; backend xrt, device ok: a stub, driver 0"])
             self.assertEqual(workers.npu(client)["cpu_batches"], 0)
 
     def test_an_npu_that_is_still_being_opened(self):
-        with Script("late") as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
+        with Script("late") as script, daemon_on(script) as daemon, daemon.client() as client:
             self.exact(daemon, 0)
             self.assertEqual(workers.npu(client)["cpu_batches"], 0)
 
@@ -64,7 +69,7 @@ class Selftest(unittest.TestCase):
     # -- an NPU that did not do it --
 
     def test_an_npu_that_failed(self):
-        with Script("fail=1") as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
+        with Script("fail=1") as script, daemon_on(script) as daemon, daemon.client() as client:
             workers.wait_for_state(client, "failed")
             why = "the CPU computed what the NPU was to: too little memory may be locked: by the script; set Limit"
             rest = self.exact(daemon, 1, says=why)
@@ -75,12 +80,12 @@ class Selftest(unittest.TestCase):
             self.assertTrue(rest[1].startswith(why), rest)
 
     def test_an_npu_that_fails_meanwhile(self):
-        with Script("fail=14@5") as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
+        with Script("fail=14@5") as script, daemon_on(script) as daemon, daemon.client() as client:
             workers.wait_for_state(client, "ok")
             self.exact(daemon, 1, says="the CPU computed what the NPU was to: the NPU computed wrong results")
 
     def test_an_npu_that_recovers_meanwhile(self):
-        with Script("fail=8@5") as script, workers.daemon(env=script.env) as daemon, daemon.client() as client:
+        with Script("fail=8@5") as script, daemon_on(script) as daemon, daemon.client() as client:
             workers.wait_for_state(client, "ok")
             rest = self.exact(daemon, 0)
             self.assertEqual(len(rest), 2, rest)
@@ -103,7 +108,7 @@ class Selftest(unittest.TestCase):
 
     def test_a_daemon_that_dies(self):
         """Whatever there is of it by then: it is no fault of the device."""
-        with Script("silent@4") as script, workers.daemon(env=script.env, npu_timeout_ms=60000) as daemon:
+        with Script("silent@4") as script, daemon_on(script) as daemon:
             with daemon.client() as client:
                 workers.wait_for_state(client, "ok")
             with subprocess.Popen([CLIENT, f"--socket={daemon.path}", "selftest"], stdin=subprocess.DEVNULL, text=True,
