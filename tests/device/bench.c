@@ -106,6 +106,9 @@ int bench_try_open(const char **ret_reason)
         r = device_open(bench.name, &bench.loop, &bench.timer.timeline, &settings, &events, &bench,
                         &bench.device, ret_reason);
         operands_regions = r == 0 && bench.device->health ? &bench.regions : NULL;
+        /* One that is opened meanwhile would leave what comes too early to another. */
+        while (operands_regions && bench.device->health->state == DEVICE_RECOVERING)
+                (void)uv_run(&bench.loop, UV_RUN_ONCE);
         return r;
 }
 

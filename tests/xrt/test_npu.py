@@ -195,7 +195,8 @@ class Products(unittest.TestCase):
             took = time.monotonic() - begin
             print(f"a small job beside {took:.2f} s of tile16-shift7: {seconds:.3f} s", flush=True)
             self.assertEqual(sum(got.rows[1] for got in rows), a.shape[0])
-            self.assertLess(seconds, took / 2)
+            if not harness.SLOW:
+                self.assertLess(seconds, took / 2)
             self.assertEqual(workers.npu(client)["faults"], 0)
 
 
