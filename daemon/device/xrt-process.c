@@ -422,6 +422,7 @@ int xrt_process_start(uv_loop_t *loop, const struct xrt_settings *settings, uint
         STAILQ_INIT(&process->parcels);
         r = gate_new(&process->gate, &gate_fd);
         if (r < 0) {
+                (void)snprintf(ret_text, WIRE_TEXT_MAX, "no memory to share with it: %s", strerror(-r));
                 free(process);
                 return r;
         }

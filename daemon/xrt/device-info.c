@@ -77,12 +77,16 @@ void device_info_read(const struct xrt_shim_info *info, struct wire_ready *ready
         firmware_read(info->bdf, ready);
 }
 
-bool device_info_is_of(const struct xrt_shim_info *info, const char *npu)
+bool device_info_is_npu1(const struct xrt_shim_info *info)
 {
-        const char *found = strcasestr(info->name, "npu");
-        const size_t n = strlen(npu);
+        /* As different versions of the driver call the same silicon. */
+        static const char *const names[] = {"npu1", "Phoenix", "Hawk Point"};
 
-        if (!found || !isdigit((unsigned char)found[3]))
-                return true;
-        return strncasecmp(found, npu, n) == 0 && !isdigit((unsigned char)found[n]);
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                const char *found = strcasestr(info->name, names[i]);
+
+                if (found && !isdigit((unsigned char)found[strlen(names[i])]))
+                        return true;
+        }
+        return info->name[0] == '\0';
 }

@@ -27,6 +27,7 @@ struct submission {
         struct object objects[STREAM64_ARG_MAX]; /* that of weights is the engine's, and not here */
         struct xrt_shim_run *run;                /* owned */
         bool is_in_flight;
+        uint64_t start_ns;
         struct work *work; /* borrowed: stays until it has no commands in flight */
         struct stream64_batch batch;
         struct stream64_part parts[STREAM64_JOBS_MAX];
@@ -75,10 +76,10 @@ int submission_finish(struct engine *engine, struct submission *submission, stru
 
 int residents_init(struct engine *engine, struct xrt_fault *ret_fault);
 /*
- * Packs the weights of a batch that are worth it and have room. False in ret_is_placed: first nothing may be in flight;
- * call it again then.
+ * Packs the weights of a batch that are worth it and have room, one matrix or one growth of their object at a time. False
+ * in ret_is_placed: call it again, at once if ret_has_stepped, else when nothing is in flight.
  */
-int residents_place(struct engine *engine, struct work *work, bool *ret_is_placed,
+int residents_place(struct engine *engine, struct work *work, bool *ret_is_placed, bool *ret_has_stepped,
                     struct xrt_fault *ret_fault);
 /* The batch is done. */
 void residents_leave(struct work *work);

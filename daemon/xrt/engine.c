@@ -11,7 +11,9 @@
 #endif
 
 #define OBJECT_BYTES_LEAST (UINT64_C(64) << 10)
+#define OVERDUE_NS         UINT64_C(500000000) /* what the waiter may take to say that it gives up */
 #define CPU_MACS           (UINT64_C(1) << 24) /* of a piece: a few milliseconds of the portable kernel */
+#define CPU_COLS_LEAST     UINT64_C(64)
 
 /* ---- memory ---- */
 
@@ -219,7 +221,7 @@ static int work_advance(struct engine *engine, struct work *work, bool *ret_has_
         if (work->begin_ns == 0)
                 work->begin_ns = waiter_now_ns();
         if (!work->is_begun)
-                r = residents_place(engine, work, &is_placed, ret_fault);
+                r = residents_place(engine, work, &is_placed, ret_has_stepped, ret_fault);
         if (r != 0 || !is_placed)
                 return r;
         if (!work->is_begun)
@@ -246,21 +248,41 @@ static bool work_has_cpus(struct work *work)
         return work->cpu_slice < work->n_slices;
 }
 
-/* A few rows: who closes the gate, or asks whether we live, waits no longer. */
+/* Columns of a product of this form as a product of their own. */
+static struct product columns_of(const struct product *product, uint64_t first_col, uint64_t cols)
+{
+        struct product part = *product;
+
+        part.n = cols;
+        part.b += product->b_transposed ? first_col * product->ldb : first_col;
+        part.c = (int8_t *)product->c + first_col;
+        return part;
+}
+
+/*
+ * A few rows, or of long ones a few columns of one: who closes the gate, or asks whether we live, waits no longer.
+ */
 static void cpu_step(struct engine *engine, struct work *work)
 {
         struct slice piece = work->slices[work->cpu_slice];
-        const uint64_t row_macs = piece.product->k * piece.product->n;
-        const uint64_t most = MAX(CPU_MACS / row_macs, 1);
-        const uint64_t left = piece.rows - work->cpu_row;
+        const uint64_t rows_left = piece.rows - work->cpu_row, cols_left = piece.product->n - work->cpu_col;
+        const uint64_t cols = MIN(cols_left, MAX(CPU_MACS / piece.product->k, CPU_COLS_LEAST));
+        const uint64_t rows =
+                cols == piece.product->n ? MAX(CPU_MACS / (piece.product->k * cols), UINT64_C(1)) : 1;
+        const struct product part = columns_of(piece.product, work->cpu_col, cols);
 
+        piece.product = &part;
         piece.first_row += work->cpu_row;
-        piece.rows = MIN(left, most);
+        piece.rows = MIN(rows, rows_left);
         engine_enter(engine);
         portable_run(&piece, 1);
         engine_leave(engine);
+        work->cpu_col += cols;
+        if (cols < cols_left)
+                return;
+        work->cpu_col = 0;
         work->cpu_row += piece.rows;
-        if (piece.rows < left)
+        if (piece.rows < rows_left)
                 return;
         work->cpu_row = 0;
         work->cpu_slice++;
@@ -312,6 +334,17 @@ int engine_reap(struct engine *engine, struct xrt_fault *ret_fault)
                 return r;
         engine->n_reaped++;
         return 0;
+}
+
+bool engine_is_waiting(const struct engine *engine, bool *ret_is_overdue)
+{
+        const struct submission *oldest = &engine->submissions[engine->n_reaped % ENGINE_SLOTS];
+        const uint64_t from_ns = MAX(oldest->start_ns, engine->reaped_ns);
+
+        if (engine->n_started == engine->n_reaped)
+                return false;
+        *ret_is_overdue = waiter_now_ns() >= from_ns + engine->options.timeout_ns + OVERDUE_NS;
+        return true;
 }
 
 bool engine_pop(struct engine *engine, struct wire_done *ret_done)

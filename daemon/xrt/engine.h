@@ -62,6 +62,11 @@ void engine_forget(struct engine *engine, struct mapping *region);
 int engine_step(struct engine *engine, bool *ret_has_stepped, struct xrt_fault *ret_fault);
 /* Takes over one command that has ended, if there is one. */
 int engine_reap(struct engine *engine, struct xrt_fault *ret_fault);
+/*
+ * Whether a command is in flight, and then whether the waiter should long have given it up: it waits in short slices, but
+ * a wait may never come back.
+ */
+bool engine_is_waiting(const struct engine *engine, bool *ret_is_overdue);
 /* The oldest batch, if all of it is done. */
 bool engine_pop(struct engine *engine, struct wire_done *ret_done);
 

@@ -18,7 +18,8 @@ struct mapping {
         uint8_t *bytes; /* owned: mapped */
         uint64_t size_bytes;
         bool is_writable;
-        struct weights_item packed; /* the B that it holds, where it stays; the pool's */
+        uint64_t k, n;              /* of the B that it holds, where that stays; */
+        struct weights_item packed; /* and what is packed of it: the pool's */
 };
 
 /* Zeroed is empty. */

@@ -130,26 +130,31 @@ static int stack_place(struct engine *engine, struct work *work, struct work_sta
         return 0;
 }
 
-int residents_place(struct engine *engine, struct work *work, bool *ret_is_placed,
+int residents_place(struct engine *engine, struct work *work, bool *ret_is_placed, bool *ret_has_stepped,
                     struct xrt_fault *ret_fault)
 {
+        const uint64_t packs = work->counts.weights_packs;
+
+        *ret_is_placed = false;
         while (work->n_placed < work->n_stacks) {
                 int placing, r;
+
+                if (work->counts.weights_packs != packs) {
+                        *ret_has_stepped = true;
+                        return 0;
+                }
 
                 r = stack_place(engine, work, &work->stacks[work->n_placed], &placing, ret_fault);
                 if (r != 0)
                         return r;
-                if (placing == WEIGHTS_POOL_E_SMALL && engine->n_started != engine->n_reaped) {
-                        *ret_is_placed = false;
+                if (placing == WEIGHTS_POOL_E_SMALL && engine->n_started != engine->n_reaped)
                         return 0;
-                }
                 if (placing != WEIGHTS_POOL_E_SMALL) {
                         work->n_placed++;
                         continue;
                 }
-                r = pool_grow(engine, ret_fault);
-                if (r != 0)
-                        return r;
+                *ret_has_stepped = true;
+                return pool_grow(engine, ret_fault);
         }
         *ret_is_placed = true;
         return 0;

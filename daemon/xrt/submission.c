@@ -144,6 +144,7 @@ static int run_start(struct engine *engine, struct submission *submission, struc
                 return xrt_fault_thrown(ret_fault, XRT_START, &error);
         waiter_push(engine->waiter, submission->run, start_ns);
         submission->is_in_flight = true;
+        submission->start_ns = start_ns;
         submission->work->n_in_flight++;
         submission->work->counts.submissions++;
         if (submission->work->counts.submissions == 1)

@@ -125,10 +125,14 @@ static int product_read(struct work *work, const struct wire_slice *slice, const
         return 0;
 }
 
-/* B is all that there is in its region, so that the region's number names it. */
-static bool stays_is_true(const struct wire_slice *slice)
+/* B is all that there is in its region, so that the region's number names it, and its shape. */
+static bool stays_is_true(const struct wire_slice *slice, const struct mapping *region)
 {
-        return slice->b.offset_bytes == 0 && !slice->b_transposed && slice->ldb == slice->n;
+        const uint64_t b_bytes = slice->k * slice->n; /* in the region: product_read has looked */
+
+        return slice->b.offset_bytes == 0 && !slice->b_transposed && slice->ldb == slice->n &&
+               region->size_bytes - b_bytes < (uint64_t)sysconf(_SC_PAGESIZE) &&
+               (!region->packed.is_placed || (region->k == slice->k && region->n == slice->n));
 }
 
 bool work_stacks_with_last(const struct work *work, const struct product *product)
@@ -161,6 +165,7 @@ static int slice_read(struct work *work, const struct wire_batch *message, size_
 {
         const struct wire_slice *slice = &message->slices[index];
         const bool begins_stack = index == 0 || slice->stack != message->slices[index - 1].stack;
+        struct mapping *resident;
         struct product product;
         const char *name;
 
@@ -168,7 +173,8 @@ static int slice_read(struct work *work, const struct wire_batch *message, size_
                 return xrt_fault_set(ret_fault, WIRE_CAUSE_WORKER, 0,
                                      "batch %" PRIu64 ", slice %zu: %s is not as it must be", message->number,
                                      index, name);
-        if (slice->b_stays && !stays_is_true(slice))
+        resident = slice->b_stays ? mappings_find(regions, slice->b.region) : NULL;
+        if (resident && !stays_is_true(slice, resident))
                 return xrt_fault_set(ret_fault, WIRE_CAUSE_WORKER, 0,
                                      "batch %" PRIu64 ", slice %zu: its B cannot stay as it lies",
                                      message->number, index);
@@ -177,8 +183,11 @@ static int slice_read(struct work *work, const struct wire_batch *message, size_
                                      "batch %" PRIu64
                                      ", slice %zu: it has another B than the rest of its stack",
                                      message->number, index);
-        work_add(work, &product, slice->first_row, slice->rows,
-                 slice->b_stays ? mappings_find(regions, slice->b.region) : NULL, begins_stack);
+        if (resident) {
+                resident->k = slice->k;
+                resident->n = slice->n;
+        }
+        work_add(work, &product, slice->first_row, slice->rows, resident, begins_stack);
         return 0;
 }
 

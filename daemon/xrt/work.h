@@ -46,6 +46,7 @@ struct work {
         size_t n_in_flight;     /* its commands */
         size_t cpu_slice;       /* the next for the CPU, */
         uint64_t cpu_row;       /* and how many of its rows are done */
+        uint64_t cpu_col;       /* and of that row */
         uint64_t begin_ns, pack_ns, device_ns;
         struct wire_counts counts;
 };

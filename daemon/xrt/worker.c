@@ -21,7 +21,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-#define NPU        "npu1"               /* the generation that there are programs for */
+#define NPU        "npu1" /* the generation that there are programs for */
+#define LOOK_MS    200    /* while something is in flight: whether its wait is one without end */
 #define HEAP_BYTES (UINT64_C(64) << 20) /* that the driver's library maps with MAP_LOCKED */
 
 /* What the daemon may say. */
@@ -90,7 +91,7 @@ static int memlock_explain(struct xrt_fault *fault)
         struct rlimit limit;
 
         if (fault->cause != WIRE_CAUSE_MEMLOCK || getrlimit(RLIMIT_MEMLOCK, &limit) < 0 ||
-            limit.rlim_cur == RLIM_INFINITY)
+            limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= HEAP_BYTES)
                 return XRT_E_FAULT;
         return xrt_fault_set(fault, WIRE_CAUSE_MEMLOCK, fault->error,
                              "RLIMIT_MEMLOCK is %" PRIu64 " bytes; the NPU's driver locks %" PRIu64,
@@ -105,7 +106,7 @@ static int generation_check(const struct worker *worker, struct xrt_fault *ret_f
         if (!info)
                 return xrt_fault_set(ret_fault, WIRE_CAUSE_MEMORY, ENOMEM, "no memory");
         xrt_shim_device_info(worker->device, info);
-        if (device_info_is_of(info, NPU))
+        if (device_info_is_npu1(info))
                 return 0;
         return xrt_fault_set(ret_fault, WIRE_CAUSE_PROGRAM, 0, "this is %.100s, and the program is for %s",
                              info->name, NPU);
@@ -293,7 +294,7 @@ static int worker_turn(struct worker *worker, struct xrt_fault *ret_fault)
         struct pollfd fds[] = {{.fd = WIRE_SOCKET_FD, .events = POLLIN},
                                {.fd = engine_fd(worker->engine), .events = POLLIN}};
         struct wire_done done;
-        bool has_stepped;
+        bool has_stepped, is_waiting, is_overdue = false;
         int r;
 
         r = engine_step(worker->engine, &has_stepped, ret_fault);
@@ -301,7 +302,11 @@ static int worker_turn(struct worker *worker, struct xrt_fault *ret_fault)
                 return r;
         while (engine_pop(worker->engine, &done))
                 say(&done, sizeof done);
-        if (poll(fds, ARRAY_SIZE(fds), has_stepped ? 0 : -1) < 0)
+        is_waiting = engine_is_waiting(worker->engine, &is_overdue);
+        if (is_waiting && is_overdue)
+                return xrt_fault_set(ret_fault, WIRE_CAUSE_HUNG, 0,
+                                     "waiting for a command does not end: it hangs in the driver");
+        if (poll(fds, ARRAY_SIZE(fds), has_stepped ? 0 : is_waiting ? LOOK_MS : -1) < 0)
                 return 0; /* a signal: look again */
         r = fds[1].revents != 0 ? engine_reap(worker->engine, ret_fault) : 0;
         if (r != 0)

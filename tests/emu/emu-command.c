@@ -156,7 +156,7 @@ static void spoil(const uint32_t *words, size_t n, const struct array_buffer *c,
 static bool goes_wrong_halfway(enum emu_fault_kind kind)
 {
         return kind == EMU_FAULT_ERROR || kind == EMU_FAULT_ABORT || kind == EMU_FAULT_TIMEOUT ||
-               kind == EMU_FAULT_HANG || kind == EMU_FAULT_WEDGE;
+               kind == EMU_FAULT_HANG || kind == EMU_FAULT_STUCK || kind == EMU_FAULT_WEDGE;
 }
 
 static bool is_never_run(enum emu_fault_kind kind)

@@ -93,7 +93,7 @@ static bool is_out_of_reach(const struct emu_context *context)
 static void be_stuck(struct emu_context *context, const struct emu_run *run)
 {
         const enum emu_fault_kind kind = context->commands[0].fault.kind;
-        const bool is_for_ever = kind == EMU_FAULT_HANG || kind == EMU_FAULT_WEDGE;
+        const bool is_for_ever = kind == EMU_FAULT_HANG || kind == EMU_FAULT_STUCK || kind == EMU_FAULT_WEDGE;
         const uint64_t until_ns = is_for_ever ? EVER : emu_now_ns() + emu_config()->tdr_ns;
 
         if (kind == EMU_FAULT_WEDGE)
@@ -291,6 +291,8 @@ int emu_context_wait(struct emu_context *context, uint64_t seq, uint64_t until_n
         context->n_refs++;
         while (r == 0 && seq >= context->n_signalled) {
                 r = emu_device_check(device);
+                if (r == 0 && context->commands[0].fault.kind == EMU_FAULT_STUCK)
+                        until_ns = EVER;
                 if (r == 0 && emu_now_ns() >= until_ns)
                         r = -ETIME;
                 if (r == 0)

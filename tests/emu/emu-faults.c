@@ -15,7 +15,7 @@
 #define EVER           UINT64_MAX
 
 const char *const emu_fault_names[EMU_FAULT_MAX] = {
-        "none",  "error", "abort", "timeout", "hang", "nostate",   "dropped",
+        "none",  "error", "abort", "timeout", "hang", "stuck",     "nostate",    "dropped",
         "wedge", "slow",  "wrong", "lost",    "gone", "nocontext", "permission",
 };
 

@@ -17,6 +17,7 @@ enum emu_fault_kind {
         EMU_FAULT_ABORT,
         EMU_FAULT_TIMEOUT,
         EMU_FAULT_HANG,
+        EMU_FAULT_STUCK,
         EMU_FAULT_NOSTATE,
         EMU_FAULT_DROPPED,
         EMU_FAULT_WEDGE,

@@ -20,6 +20,7 @@ import numpy
 import emulated
 import harness
 import scenes
+import test_products
 import wire
 import workers
 
@@ -198,6 +199,26 @@ class Products(unittest.TestCase):
             if not harness.SLOW:
                 self.assertLess(seconds, took / 2)
             self.assertEqual(workers.npu(client)["faults"], 0)
+
+
+    def test_the_worker_s_own_form_of_long_rows(self):
+        """Of which one is more than the worker computes at a time."""
+        rng = numpy.random.default_rng(SEED)
+        k = harness.scaled(131071)
+        for transposed in (False, True):
+            a, b = scenes.random_matrix(rng, 3, k), scenes.random_matrix(rng, k, 1200)
+            stored = numpy.ascontiguousarray(b.T) if transposed else b
+            with emulated.Npu() as npu, daemon_on(npu, inline_bytes="256M") as daemon, daemon.client() as client:
+                workers.wait_for_state(client, "ok")
+                job = client.matmul(3, k, 1200, wire.Place(), wire.Place(offset=a.size), wire.Place(),
+                                    payload=a.tobytes() + stored.tobytes(), output=wire.TILE16_SHIFT7,
+                                    transposed=transposed)
+                found = numpy.full((3, 1200), 99, numpy.int8)
+                for got in client.expect_done(job, wire.OK):
+                    first, count = got.rows
+                    found[first:first + count] = numpy.frombuffer(got.payload, numpy.int8).reshape(count, -1)
+                self.assertTrue(numpy.array_equal(found, test_products.tile16_form(a, b)))
+                self.assertEqual(workers.npu(client)["cpu_batches"], 0)
 
 
 class Costs(unittest.TestCase):

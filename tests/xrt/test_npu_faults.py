@@ -80,6 +80,10 @@ class Once(unittest.TestCase):
     def test_hang(self):
         self.each("hang", ["hung"], ["hung"], TIMEOUT_MS / 1e3)
 
+    def test_a_wait_that_never_ends(self):
+        """The thread that waits hangs in the driver: the worker's other one sees it."""
+        self.each("stuck", ["hung"], ["hung"], TIMEOUT_MS / 1e3 + 0.7)
+
     def test_nostate(self):
         self.each("nostate", ["hung"], ["hung"], TIMEOUT_MS / 1e3)
 
