@@ -36,6 +36,8 @@ static struct xrt_shim_device device;
 static struct xrt_shim_run runs[RUNS_MAX];
 static size_t n_runs;
 static uint64_t n_in_flight;
+static uint64_t n_started; /* under the mutex */
+static const struct xrt_shim_buffer *last_instructions;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static int thrown(struct xrt_shim_error *ret_error, int error)
@@ -46,7 +48,7 @@ static int thrown(struct xrt_shim_error *ret_error, int error)
 
 static bool is_faulty(const struct xrt_shim_run *run, enum fake_xrt_fault fault)
 {
-        return fake_xrt.fault == fault && run->number == fake_xrt.at;
+        return fake_xrt.fault == fault && (fake_xrt.at == 0 || run->number == fake_xrt.at);
 }
 
 struct xrt_shim_device *fake_xrt_open(void)
@@ -64,6 +66,8 @@ struct xrt_shim_device *fake_xrt_open(void)
         assert(device.array);
         n_runs = 0;
         n_in_flight = 0;
+        n_started = 0;
+        last_instructions = NULL;
         memset(runs, 0, sizeof runs);
         return &device;
 }
@@ -208,10 +212,22 @@ int xrt_shim_run_start(struct xrt_shim_run *run, struct xrt_shim_buffer *instruc
         }
         if (is_faulty(run, FAKE_XRT_START))
                 return thrown(ret_error, fake_xrt.value);
+        last_instructions = instructions;
         (void)pthread_mutex_lock(&mutex);
         run_hold(run, true);
+        n_started++;
         (void)pthread_mutex_unlock(&mutex);
         return 0;
+}
+
+static bool is_held(void)
+{
+        bool is_held;
+
+        (void)pthread_mutex_lock(&mutex);
+        is_held = n_started < fake_xrt.n_held;
+        (void)pthread_mutex_unlock(&mutex);
+        return is_held;
 }
 
 /* Executes it, on what the device has. */
@@ -241,7 +257,7 @@ int xrt_shim_run_wait(struct xrt_shim_run *run, unsigned timeout_ms, int *ret_st
         const struct timespec time = {.tv_nsec = (long)timeout_ms * 1000000};
 
         assert(run->is_in_flight);
-        if (is_faulty(run, FAKE_XRT_HANG)) {
+        if (is_faulty(run, FAKE_XRT_HANG) || is_held()) {
                 (void)nanosleep(&time, NULL);
                 *ret_state = 1;
                 return 0;
@@ -262,4 +278,10 @@ void fake_xrt_abandon(void)
                 if (runs[i].is_in_flight)
                         run_hold(&runs[i], false);
         (void)pthread_mutex_unlock(&mutex);
+}
+
+void fake_xrt_spoil_stream(void)
+{
+        assert(last_instructions);
+        last_instructions->host[0] ^= 0x10;
 }

@@ -30,11 +30,12 @@ enum fake_xrt_fault {
 
 struct fake_xrt {
         enum fake_xrt_fault fault;
-        uint64_t at; /* the command that it happens to, from 1 on */
+        uint64_t at; /* the command that it happens to, from 1 on; 0: all of them */
         int value;
         uint64_t bytes_most;             /* of all buffer objects: more is ENOMEM; 0: no limit */
         unsigned deaf[FAKE_XRT_OBJECTS]; /* transfers to the device of this argument do nothing */
         bool is_deaf_from;               /* those from the device */
+        uint64_t n_held;                 /* no command ends before so many were started */
         uint64_t n_commands, n_in_flight_most;
         uint64_t n_to[FAKE_XRT_OBJECTS], n_from; /* transfers */
         uint64_t bytes;                          /* of all buffer objects now */
@@ -47,5 +48,7 @@ struct xrt_shim_device *fake_xrt_open(void);
 void fake_xrt_close(void);
 /* After a fault: what is in flight is no longer. Nobody may wait for it. */
 void fake_xrt_abandon(void);
+/* Flips a bit of the last command's stream, where the host has it. */
+void fake_xrt_spoil_stream(void);
 
 #endif

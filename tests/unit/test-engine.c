@@ -8,6 +8,9 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "daemon/xrt/engine.h"
 #include "daemon/xrt/selftest.h"
@@ -260,6 +263,31 @@ START_TEST(test_two_in_flight)
 }
 END_TEST
 
+/* Batches of one submission each: the second is started while the first is in flight. */
+START_TEST(test_two_batches_in_flight)
+{
+        bool has_stepped;
+
+        fake_xrt.n_held = 2; /* the first ends no sooner */
+        engine_start();
+        for (size_t i = 0; i < 2; i++) {
+                struct work *work = work_new();
+
+                work_put(work, product_new(1 + i, 100, 40, NULL), NULL);
+                engine_push(engine);
+        }
+        for (size_t i = 0; i < 10; i++) /* nothing is reaped */
+                ck_assert_int_eq(engine_step(engine, &has_stepped, &fault), 0);
+        ck_assert(!has_stepped);
+        ck_assert_uint_eq(fake_xrt.n_commands, 2);
+        ck_assert_int_eq(run(1), 0);
+        ck_assert_uint_eq(done.counts.submissions, 1);
+        ck_assert_int_eq(run(1), 0);
+        ck_assert_uint_eq(fake_xrt.n_in_flight_most, 2);
+        expect_right();
+}
+END_TEST
+
 /* Too large for one submission: cut, and in flight side by side. */
 START_TEST(test_several_submissions)
 {
@@ -322,6 +350,51 @@ START_TEST(test_weights_grow)
         ck_assert_int_eq(run_one(3, 60, 200, &residents[0]), 0);
         ck_assert_uint_eq(done.counts.weights_packs, 1);
         expect_right();
+}
+END_TEST
+
+/* What was packed before the object grew is right in the larger one, without being packed again. */
+START_TEST(test_weights_survive_growth)
+{
+        engine_start();
+        for (size_t i = 0; i < 17; i++) { /* 16 KiB each: it grows for the fifth, the ninth and the last */
+                ck_assert_int_eq(run_one(3, 60, 200, resident_new(i, 60, 200)), 0);
+                ck_assert_uint_eq(done.counts.weights_packs, 1);
+                for (size_t old = 0; old <= i; old++) {
+                        ck_assert_int_eq(run_one(2, 60, 200, &residents[old]), 0);
+                        ck_assert_uint_eq(done.counts.weights_packs, 0);
+                }
+                expect_right();
+                operands_free();
+        }
+        ck_assert_uint_ge(residents[16].packed.offset, 256 * KIB);
+}
+END_TEST
+
+/* More than is packed at once. Columns all over it are looked at, of each macro-tile some, and the last. */
+START_TEST(test_weights_in_pieces)
+{
+        const uint64_t k = 512, n = 40000;
+        struct mapping *stays = resident_new(0, k, n);
+        const struct product *product;
+
+        options.check = ENGINE_CHECK_OFF; /* it goes by what was packed: we go by B itself */
+        options.weights_bytes = 96 * MIB;
+        options.weights_first_bytes = 8 * MIB;
+        engine_start();
+        ck_assert_int_eq(run_one(1, k, n, stays), 0);
+        ck_assert_uint_eq(done.counts.weights_packs, 1);
+        ck_assert_uint_gt(stays->packed.bytes, 16 * MIB);
+        product = &operands[0].product;
+        for (uint64_t i = rng_below(&rng, 61);; i = MIN(i + 61, n - 1)) {
+                int32_t sum = 0;
+
+                for (uint64_t row = 0; row < k; row++)
+                        sum += product->a[row] * product->b[row * n + i];
+                ck_assert_int_eq(((const int32_t *)product->c)[i], sum);
+                if (i == n - 1)
+                        break;
+        }
 }
 END_TEST
 
@@ -459,7 +532,7 @@ START_TEST(test_wrong_is_not_found_unless_looked_for)
 }
 END_TEST
 
-/* Once in 64 times: a dozen in 40 are as good as impossible. That it happens at all is test-freivalds' affair. */
+/* Once in 64 times: a dozen in 40 are as good as impossible. */
 START_TEST(test_sample)
 {
         uint64_t n_checks = 0;
@@ -472,6 +545,37 @@ START_TEST(test_sample)
                 operands_free();
         }
         ck_assert_uint_lt(n_checks, 12);
+}
+END_TEST
+
+/* All are wrong: that none of 2000 is looked at happens once in 10^13 times. */
+START_TEST(test_sample_finds_what_is_wrong)
+{
+        int r = 0;
+
+        options.check = ENGINE_CHECK_SAMPLE;
+        engine_start();
+        fake_xrt.fault = FAKE_XRT_WRONG; /* every time */
+        for (size_t i = 0; i < 2000 && r == 0; i++) {
+                r = run_one(1, 1, 1, NULL);
+                operands_free();
+        }
+        ck_assert_int_eq(r, XRT_E_FAULT);
+        ck_assert_int_eq(fault.cause, WIRE_CAUSE_WRONG);
+}
+END_TEST
+
+/* Nothing runs that was not verified, however often it was before. */
+START_TEST(test_refused_stream_is_not_started)
+{
+        engine_start();
+        ck_assert_int_eq(run_one(30, 40, 50, NULL), 0);
+        ck_assert_int_eq(run_one(30, 40, 50, NULL), 0);
+        ck_assert_uint_eq(done.counts.control_syncs, 1); /* the same stream */
+        fake_xrt_spoil_stream();
+        ck_assert_int_eq(run_one(30, 40, 50, NULL), XRT_E_FAULT);
+        ck_assert_int_eq(fault.cause, WIRE_CAUSE_STREAM);
+        ck_assert_uint_eq(fake_xrt.n_commands, 2);
 }
 END_TEST
 
@@ -536,6 +640,65 @@ START_TEST(test_poison_is_needed)
 }
 END_TEST
 
+/* ---- the gate ---- */
+
+enum gated { GATED_WEIGHTS = 0, GATED_PACK, GATED_CPU, GATED_UNPACK, GATED_MAX };
+
+/* A process of its own, with an engine of its own: it closes the gate just before that. Exits with 0 if it has to. */
+static _Noreturn void run_gated(enum gated what, const struct product *const products[2])
+{
+        struct work *work;
+        bool has_stepped;
+
+        (void)alarm(20);
+        if (engine_new(&options, &engine, &fault) != 0)
+                _exit(2);
+        work = work_new();
+        for (size_t i = 0; i < 2; i++)
+                work_put(work, products[i], what == GATED_WEIGHTS ? &residents[i] : NULL);
+        engine_push(engine);
+        while (what == GATED_UNPACK && fake_xrt.n_commands == 0)
+                if (engine_step(engine, &has_stepped, &fault) != 0)
+                        _exit(3);
+        (void)wire_gate_close(&gate);
+        if (what == GATED_CPU || what == GATED_UNPACK)
+                (void)run(1); /* nothing else that comes is inside the gate */
+        else
+                (void)engine_step(engine, &has_stepped, &fault);
+        _exit(4);
+}
+
+START_TEST(test_closed_gate)
+{
+        const struct product *products[2];
+        uint8_t *c;
+        pid_t child;
+        int status;
+
+        c = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        ck_assert_ptr_ne(c, MAP_FAILED);
+        memset(c, 0xee, 4096);
+        for (size_t i = 0; i < 2; i++) {
+                struct mapping *stays = _i == GATED_WEIGHTS ? resident_new(i, 20, 10) : NULL;
+                struct product *product = product_new(10, 20, 10, stays);
+
+                product->c = c + i * 2048;
+                product->form = _i == GATED_CPU ? OUTPUT_TILE16_SHIFT7 : OUTPUT_INT32;
+                products[i] = product;
+        }
+        child = fork();
+        if (child == 0)
+                run_gated((enum gated)_i, products);
+        ck_assert_int_gt(child, 0);
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert(WIFEXITED(status));
+        ck_assert_int_eq(WEXITSTATUS(status), 0);
+        for (size_t i = 0; i < 4096; i++)
+                ck_assert_uint_eq(c[i], 0xee);
+        (void)munmap(c, 4096);
+}
+END_TEST
+
 /* ---- the self-test ---- */
 
 START_TEST(test_selftest)
@@ -562,9 +725,12 @@ int main(void)
         tcase_add_test(tcase, test_one_product_with_weights);
         tcase_add_test(tcase, test_mixed_batch);
         tcase_add_test(tcase, test_two_in_flight);
+        tcase_add_test(tcase, test_two_batches_in_flight);
         tcase_add_test(tcase, test_several_submissions);
         tcase_add_test(tcase, test_forms);
         tcase_add_test(tcase, test_weights_grow);
+        tcase_add_test(tcase, test_weights_survive_growth);
+        tcase_add_test(tcase, test_weights_in_pieces);
         tcase_add_test(tcase, test_weights_take_turns);
         tcase_add_test(tcase, test_weights_without_room_are_streamed);
         tcase_add_test(tcase, test_weights_without_memory);
@@ -572,10 +738,13 @@ int main(void)
         tcase_add_loop_test(tcase, test_faults, 0, FAULTS);
         tcase_add_test(tcase, test_wrong_is_not_found_unless_looked_for);
         tcase_add_test(tcase, test_sample);
+        tcase_add_test(tcase, test_sample_finds_what_is_wrong);
+        tcase_add_test(tcase, test_refused_stream_is_not_started);
         tcase_add_test(tcase, test_no_memory);
         tcase_add_test(tcase, test_nothing_to_begin_with);
         tcase_add_loop_test(tcase, test_each_transfer_is_needed, 0, TRANSFERS);
         tcase_add_loop_test(tcase, test_poison_is_needed, 0, 2);
+        tcase_add_loop_test(tcase, test_closed_gate, 0, GATED_MAX);
         tcase_add_test(tcase, test_selftest);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);
