@@ -3,8 +3,8 @@
 #
 # build.sh - builds the NPU's programs and a manifest with their hashes. `build.sh --help` says how.
 #
-# It has not been run with the real tools, which are in no package registry. tests/xclbin/build.sh runs all of it with tools that pretend. Written from mlir-aie's sources; of them it
-# relies on this:
+# It has not been run with the real tools, which are in no package registry. tests/xclbin/build.sh runs all of it with
+# tools that pretend. Written from mlir-aie's sources; of them it relies on this:
 #   - aiecc is a program with the options of compile() below, and has ../include/aie_api beside it, or in
 #     MLIR_AIE_INSTALL_DIR, which mlir-aie's own set-up sets;
 #   - with --dump-intermediates it leaves a file *input_with_addresses.mlir: the design with channels and addresses;

@@ -9,10 +9,10 @@
  * Thread: loop; the CPU's share is computed on the thread of a device-worker.
  * Owns:   keeper and CPU thread; each batch from submit to batch_done.
  *
- * Where a batch is: at the door while a worker is being made ready, unless that takes longer than PATIENCE_NS; inside the
- * worker; or at the CPU, which is where it stays; or held, since a worker that cannot be ended may write to it, and then
- * it fails; or on its way out. A batch that was interrupted twice goes to the
- * CPU: it may be what the device does not survive.
+ * Where a batch is: at the door while a worker is being made ready, unless that takes longer than PATIENCE_NS; inside
+ * the worker; or at the CPU, which is where it stays; or held, since a worker that cannot be ended may write to its
+ * results, and then it fails; or on its way out. A batch that was interrupted twice goes to the CPU: it may be what the
+ * device does not survive.
  */
 #include "daemon/device-worker.h"
 #include "daemon/device/devices.h"

@@ -76,8 +76,8 @@ int submission_finish(struct engine *engine, struct submission *submission, stru
 
 int residents_init(struct engine *engine, struct xrt_fault *ret_fault);
 /*
- * Packs the weights of a batch that are worth it and have room, one matrix or one growth of their object at a time. False
- * in ret_is_placed: call it again, at once if ret_has_stepped, else when nothing is in flight.
+ * Packs the weights of a batch that are worth it and have room, one matrix or one growth of their object at a time.
+ * False in ret_is_placed: call it again, at once if ret_has_stepped, else when nothing is in flight.
  */
 int residents_place(struct engine *engine, struct work *work, bool *ret_is_placed, bool *ret_has_stepped,
                     struct xrt_fault *ret_fault);

@@ -63,8 +63,8 @@ int engine_step(struct engine *engine, bool *ret_has_stepped, struct xrt_fault *
 /* Takes over one command that has ended, if there is one. */
 int engine_reap(struct engine *engine, struct xrt_fault *ret_fault);
 /*
- * Whether a command is in flight, and then whether the waiter should long have given it up: it waits in short slices, but
- * a wait may never come back.
+ * Whether a command is in flight, and then whether the waiter should long have given it up: it waits in short slices,
+ * but a wait may never come back.
  */
 bool engine_is_waiting(const struct engine *engine, bool *ret_is_overdue);
 /* The oldest batch, if all of it is done. */

@@ -57,8 +57,8 @@ def daemon_program():
 
 
 class NotifySocket:
-    """What a service manager hears. It listens all the time: the queue is short, and a daemon whose service manager does
-    not is stuck."""
+    """What a service manager hears. It listens all the time: the queue is short, and a daemon is stuck whose service
+    manager does not."""
 
     def __init__(self, path):
         self.path = str(path)

@@ -137,7 +137,8 @@ class Breaker(unittest.TestCase):
             self.assertEqual(len(script.log()), 1)
 
     def test_what_somebody_has_to_do_first(self):
-        for cause, name, words in ((1, "memlock", "LimitMEMLOCK"), (2, "permission", "group"), (4, "program", "build.sh")):
+        for cause, name, words in ((1, "memlock", "LimitMEMLOCK"), (2, "permission", "group"),
+                                   (4, "program", "build.sh")):
             with self.subTest(name), Script(f"fail={cause}") as script, workers.daemon(env=script.env) as daemon, \
                     daemon.client() as client:
                 seen = workers.wait_for_state(client, "failed")

@@ -271,7 +271,8 @@ class Refused(unittest.TestCase):
     def test_memlock(self):
         """An ordinary user whose limit is the default: one line says what, how much, and what to do. One who may read
         everything, as a build may be below a folder of root's; that has no say in locking memory."""
-        command = ("prlimit", "--memlock=8388608:8388608", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+        command = ("prlimit", "--memlock=8388608:8388608",
+                   "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                    "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--")
 
         def let_in(path):
