@@ -10,9 +10,9 @@
  * Owns:   keeper and CPU thread; each batch from submit to batch_done.
  *
  * Where a batch is: at the door while a worker is being made ready, unless that takes longer than PATIENCE_NS; inside
- * the worker; or at the CPU, which is where it stays; or held, since a worker that cannot be ended may write to its
- * results, and then it fails; or on its way out. A batch that was interrupted twice goes to the CPU: it may be what the
- * device does not survive.
+ * the worker; or at the CPU, which is where it stays; or on its way out. A batch that was interrupted twice goes to the
+ * CPU: it may be what the device does not survive. So does one with results that a worker which cannot be ended may
+ * still write to: these are nobody's to compute, and fail; the others are not their matter.
  */
 #include "daemon/device-worker.h"
 #include "daemon/device/devices.h"
@@ -35,7 +35,7 @@
 /* Weight of a new measurement of how long packing takes. */
 #define PACK_SHARE 4
 
-enum run_place { PLACE_DOOR = 0, PLACE_WORKER, PLACE_CPU, PLACE_HELD, PLACE_OUT };
+enum run_place { PLACE_DOOR = 0, PLACE_WORKER, PLACE_CPU, PLACE_OUT };
 
 struct xrt {
         struct device device;
@@ -50,7 +50,9 @@ struct xrt {
                 unsigned n_tries;  /* at the worker */
                 uint64_t number;   /* there */
                 uint64_t since_ns; /* at the worker */
-        } runs[WIRE_BATCHES_MAX];  /* inside, oldest first */
+                size_t n_held;     /* slices that may still be written to */
+                bool is_held[BATCH_SLICES_MAX];
+        } runs[WIRE_BATCHES_MAX]; /* inside, oldest first */
         size_t n_runs;
         bool is_cpu; /* that is what it says it is now */
         uint64_t last_number;
@@ -67,12 +69,19 @@ static uint64_t now_ns(const struct xrt *xrt)
 
 /* ---- the end of a batch ---- */
 
-static void run_remove(struct xrt *xrt, const struct batch *batch)
+static struct run *run_of(struct xrt *xrt, const struct batch *batch)
 {
         size_t i = 0;
 
         while (xrt->runs[i].batch != batch)
                 i++;
+        return &xrt->runs[i];
+}
+
+static void run_remove(struct xrt *xrt, const struct batch *batch)
+{
+        const size_t i = (size_t)(run_of(xrt, batch) - xrt->runs);
+
         xrt->n_runs--;
         memmove(&xrt->runs[i], &xrt->runs[i + 1], (xrt->n_runs - i) * sizeof xrt->runs[0]);
         xrt->device.free_slots++;
@@ -95,6 +104,8 @@ static void on_cpu_slice_done(void *userdata, struct batch *batch, size_t index)
 {
         struct xrt *xrt = userdata;
 
+        if (run_of(xrt, batch)->is_held[index])
+                batch->slices[index].status = STATUS_DEVICE_ERROR;
         xrt->device.events->slice_done(xrt->device.userdata, batch, index);
 }
 
@@ -102,6 +113,7 @@ static void on_cpu_batch_done(void *userdata, struct batch *batch)
 {
         struct xrt *xrt = userdata;
 
+        xrt->keeper.health.counters.failed += run_of(xrt, batch)->n_held > 0;
         run_remove(xrt, batch);
         xrt->device.events->batch_done(xrt->device.userdata, batch);
 }
@@ -183,13 +195,6 @@ static void on_result(void *userdata, struct region *region)
         xrt_keeper_hold(&xrt->keeper, region);
 }
 
-static void on_result_look(void *userdata, struct region *region)
-{
-        bool *is_held = userdata;
-
-        *is_held = *is_held || region->holds > 0;
-}
-
 static void on_region(void *userdata, struct region *region)
 {
         struct xrt *xrt = userdata;
@@ -215,19 +220,20 @@ static void run_to_cpu(struct xrt *xrt, struct run *run)
         device_worker_submit(&xrt->cpu, run->batch);
 }
 
-/* Whether a worker that cannot be ended may still write to one of its results: then nobody can compute it. */
-static bool run_is_held(const struct xrt *xrt, const struct run *run)
+/* Marks and leaves out what a worker that cannot be ended may still write to. */
+static void run_look_for_held(const struct xrt *xrt, struct run *run)
 {
-        bool is_held = false;
+        for (size_t i = 0; i < run->batch->n_slices; i++) {
+                struct slice *slice = &run->batch->slices[i];
 
-        xrt_batch_results(run->batch, xrt->settings.regions, on_result_look, &is_held);
-        return is_held;
+                if (run->is_held[i] || region_find(xrt->settings.regions, slice->product->c)->holds == 0)
+                        continue;
+                run->is_held[i] = slice->is_dropped = true;
+                run->n_held++;
+        }
 }
 
-/*
- * Moves on whatever waits at the door and need not. Reports nothing, since it may be a submit that calls it: batches
- * that nobody can compute wait for the alarm.
- */
+/* Moves on whatever waits at the door and need not. Reports nothing, since it may be a submit that calls it. */
 static void door_look(struct xrt *xrt)
 {
         const struct xrt_keeper *keeper = &xrt->keeper;
@@ -239,13 +245,10 @@ static void door_look(struct xrt *xrt)
         for (size_t i = 0; i < xrt->n_runs; i++) {
                 struct run *run = &xrt->runs[i];
 
-                if (run->place == PLACE_DOOR && run_is_held(xrt, run))
-                        run->place = PLACE_HELD;
-                if (run->place == PLACE_HELD)
-                        next_ns = now;
                 if (run->place != PLACE_DOOR)
                         continue;
-                if (run->n_tries >= TRIES_MAX || (!keeper->is_ready && !is_patient))
+                run_look_for_held(xrt, run);
+                if (run->n_held > 0 || run->n_tries >= TRIES_MAX || (!keeper->is_ready && !is_patient))
                         run_to_cpu(xrt, run);
                 else if (keeper->is_ready)
                         run_to_worker(xrt, run);
@@ -253,25 +256,9 @@ static void door_look(struct xrt *xrt)
         alarm_set(xrt->timeline, &xrt->alarm, next_ns);
 }
 
-static struct run *run_find(struct xrt *xrt, enum run_place place)
-{
-        for (size_t i = 0; i < xrt->n_runs; i++)
-                if (xrt->runs[i].place == place)
-                        return &xrt->runs[i];
-        return NULL;
-}
-
 static void on_alarm(void *userdata)
 {
-        struct xrt *xrt = userdata;
-        struct run *run;
-
-        while ((run = run_find(xrt, PLACE_HELD))) {
-                xrt->keeper.health.counters.failed++;
-                run->batch->device_ns = 0;
-                run_report(xrt, run->batch, STATUS_DEVICE_ERROR);
-        }
-        door_look(xrt);
+        door_look(userdata);
 }
 
 /* ---- what the keeper says ---- */
@@ -342,7 +329,7 @@ static void on_interrupted(void *userdata, bool is_harmless)
                         continue;
                 if (!is_harmless)
                         xrt_batch_results(run->batch, xrt->settings.regions, on_result, xrt);
-                run->place = PLACE_DOOR; /* which is where the held ones are found */
+                run->place = PLACE_DOOR; /* which is where what is held is found */
         }
         door_look(xrt);
 }

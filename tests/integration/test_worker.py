@@ -234,11 +234,12 @@ class Unkillable(unittest.TestCase):
             with workers.Crowd(daemon, may_fail=True) as crowd:
                 harness.eventually(lambda: workers.npu(client)["failed_batches"] > 0, what="a batch that fails")
                 workers.wait_for_state(client, "ok")
-                crowd.expect_progress()
+                # Whose memory it has nothing to do with, and that may be nobody of the first, is served.
+                with workers.Crowd(daemon) as others:
+                    others.expect_progress()
                 # And nobody is given a result that it may overwrite: a job in the same memory fails, too.
                 failed = crowd.failed
                 harness.eventually(lambda: crowd.failed > failed + 3, what="more jobs that fail")
-            self.assertGreater(crowd.failed, 0)
             # All clients are gone; the arenas that the stray may write to are kept, and charged.
             def kept():
                 now = json.loads(client.status())
