@@ -37,7 +37,7 @@ class Once(unittest.TestCase):
             with workers.Crowd(daemon) as crowd:
                 crowd.expect_progress(3)
                 crowd.longest()
-                npu.faults(f"{line.split()[0]} @{npu.commands() + 3} {' '.join(line.split()[1:])}")
+                npu.faults(f"{line} x1")  # the next command
                 harness.eventually(lambda: workers.npu(client)["faults"] > 0 or not causes and any(
                     "fault=slow" in end for end in npu.lines("END")), what="the fault")
                 if causes:
@@ -176,7 +176,7 @@ class Wrong(unittest.TestCase):
                     daemon_on(npu) as daemon, daemon.client() as client:
                 workers.wait_for_state(client, "ok")
                 with workers.Crowd(daemon) as crowd:
-                    npu.faults(f"wrong @{npu.commands() + 3}")
+                    npu.faults("wrong x1")
                     seen = workers.wait_for_state(client, "degraded")
                     print(f"{profile}, wrong: {seen['reason']}; again in {seen['retry_s']:.1f} s", flush=True)
                     commands = npu.commands()
