@@ -5,7 +5,7 @@ Role:  starts npumatmuld on a private socket with a configuration of its own, wa
        with SIGTERM and insists that it ended well; reads /proc.
 In:    NPUMM_DAEMON, the program; NPUMM_TEST_SLOW=1 where it is built with sanitizers, so that sizes shrink;
        NPUMM_TEST_SETTINGS, "KEY=VALUE;..", in place of this file's own for tests that do not say: another backend's;
-       NPUMM_TEST_PRELOAD, the daemon's LD_PRELOAD.
+       NPUMM_TEST_PRELOAD, the daemon's LD_PRELOAD; NPUMM_TEST_TIMES=1 to assert how soon things come about, too.
 Owns:  the process, its folder, the notify socket.
 Never: sleeps for a guessed time: it waits for an event, or polls a condition until a deadline.
 """
@@ -25,6 +25,7 @@ import unittest
 import wire
 
 SLOW = os.environ.get("NPUMM_TEST_SLOW", "0") not in ("", "0")
+TIMED = os.environ.get("NPUMM_TEST_TIMES", "0") not in ("", "0")  # the machine has nothing else to do: times count
 PATIENCE = 60 if SLOW else 20  # seconds that anything may take on a busy machine before a test fails
 LIMITS_WIDE = 20000            # descriptors, where a test does not say
 SETTINGS = {"backend": "cpu", "log-level": "debug",
