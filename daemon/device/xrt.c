@@ -256,22 +256,13 @@ static void door_look(struct xrt *xrt)
         alarm_set(xrt->timeline, &xrt->alarm, next_ns);
 }
 
-static void on_alarm(void *userdata)
+/* A worker is ready, the device's health is another, or patience is at its end. */
+static void on_door(void *userdata)
 {
         door_look(userdata);
 }
 
 /* ---- what the keeper says ---- */
-
-static void on_ready(void *userdata)
-{
-        door_look(userdata);
-}
-
-static void on_changed(void *userdata)
-{
-        door_look(userdata);
-}
 
 static void count(struct xrt *xrt, const struct wire_done *done)
 {
@@ -335,8 +326,8 @@ static void on_interrupted(void *userdata, bool is_harmless)
 }
 
 static const struct xrt_keeper_events keeper_events = {
-        .ready = on_ready,
-        .changed = on_changed,
+        .ready = on_door,
+        .changed = on_door,
         .done = on_done,
         .interrupted = on_interrupted,
 };
@@ -450,7 +441,7 @@ static int xrt_open(uv_loop_t *loop, struct timeline *timeline, const struct dev
                 return -ENOMEM;
         xrt->timeline = timeline;
         xrt->settings = settings->xrt;
-        alarm_init(&xrt->alarm, on_alarm, xrt);
+        alarm_init(&xrt->alarm, on_door, xrt);
         r = device_worker_open(&xrt->cpu, loop, portable_run, &cpu_events, xrt);
         if (r < 0) {
                 free(xrt);
