@@ -282,17 +282,18 @@ static void take_group(struct composition *composition, struct job *job, double 
 /* The next job and its group, as a whole. False: take it by itself; *ret_closes: or not at all in this batch. */
 static bool take_next_group(struct composition *composition, struct job *job, bool *ret_closes)
 {
-        struct plan with_all = composition->plan;
-        struct plan alone = plan_empty(with_all.batcher, with_all.cost);
+        struct plan plan;
 
         *ret_closes = false;
         if (!scheduler_next_of_group(job))
                 return false;
-        if (group_add(&with_all, job)) {
-                take_group(composition, job, with_all.predicted_ns);
+        plan = composition->plan;
+        if (group_add(&plan, job)) {
+                take_group(composition, job, plan.predicted_ns);
                 return true;
         }
-        *ret_closes = group_add(&alone, job);
+        plan = plan_empty(plan.batcher, plan.cost);
+        *ret_closes = group_add(&plan, job);
         if (!*ret_closes)
                 scheduler_split_group(job);
         return false;

@@ -77,17 +77,20 @@ void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_
         double fixed_weight;
 
         for (size_t i = 0; i < COST_CLASSES; i++) {
+                if (work->macs[i] == 0)
+                        continue;
                 shares_ns[i] = cost->slopes[i].ns_per_mac * work->macs[i];
                 squares += shares_ns[i] * shares_ns[i];
         }
         fixed_weight = cost->fixed_ns * cost->fixed_ns / squares;
         for (size_t i = 0; i < COST_CLASSES; i++) {
                 struct cost_slope *slope = &cost->slopes[i];
-                const double weight = shares_ns[i] * shares_ns[i] / squares;
+                double weight;
 
-                if (work->macs[i] > 0)
-                        slope->ns_per_mac +=
-                                move(&slope->observed, shares_ns[i], weight, error_ns) / work->macs[i];
+                if (work->macs[i] == 0)
+                        continue;
+                weight = shares_ns[i] * shares_ns[i] / squares;
+                slope->ns_per_mac += move(&slope->observed, shares_ns[i], weight, error_ns) / work->macs[i];
                 slope->ns_per_mac = MAX(slope->ns_per_mac, SLOPE_MIN_NS);
         }
         if (cost->is_fixed_given)

@@ -40,26 +40,32 @@ void policy_client_deinit(struct policy *policy, struct policy_client *client)
         expect_no_longer(policy, client);
 }
 
-/* The element that three quarters of the others are not above. */
-static uint64_t upper_quartile(const uint64_t *values, size_t n)
+/* Takes `old` out of n sorted values (UINT64_MAX: nothing, there are only n - 1), and puts `new` in its place among them. */
+static void sorted_replace(uint64_t *sorted, size_t n, uint64_t old, uint64_t new)
 {
-        uint64_t sorted[POLICY_GAPS];
+        size_t at = n - 1;
 
-        for (size_t i = 0; i < n; i++) {
-                size_t at = i;
-
-                for (; at > 0 && sorted[at - 1] > values[i]; at--)
-                        sorted[at] = sorted[at - 1];
-                sorted[at] = values[i];
-        }
-        return sorted[n * 3 / 4];
+        while (old != UINT64_MAX && sorted[at] != old)
+                at--;
+        for (; at + 1 < n && sorted[at + 1] < new; at++)
+                sorted[at] = sorted[at + 1];
+        for (; at > 0 && sorted[at - 1] > new; at--)
+                sorted[at] = sorted[at - 1];
+        sorted[at] = new;
 }
 
+/* The quartile is the element that three quarters of the others are not above. */
 static void gap_add(struct policy_client *client, uint64_t gap_ns)
 {
-        client->gaps_ns[client->n_gaps++ % POLICY_GAPS] = gap_ns;
-        if (client->n_gaps >= GAPS_LEAST)
-                client->q75_ns = upper_quartile(client->gaps_ns, MIN(client->n_gaps, (size_t)POLICY_GAPS));
+        uint64_t *place = &client->gaps_ns[client->n_gaps % POLICY_GAPS];
+        const uint64_t old_ns = client->n_gaps < POLICY_GAPS ? UINT64_MAX : *place;
+        const size_t n = MIN(client->n_gaps + 1, (size_t)POLICY_GAPS);
+
+        client->n_gaps++;
+        *place = gap_ns;
+        sorted_replace(client->sorted_ns, n, old_ns, gap_ns);
+        if (n >= GAPS_LEAST)
+                client->q75_ns = client->sorted_ns[n * 3 / 4];
 }
 
 void policy_submitted(struct policy *policy, struct policy_client *client, uint64_t now_ns)

@@ -33,6 +33,7 @@ extern const char *const policy_names[];
 /* What is known of how one connection goes on when it has its answer. */
 struct policy_client {
         uint64_t gaps_ns[POLICY_GAPS]; /* a ring; from an answer to the next submission */
+        uint64_t sorted_ns[POLICY_GAPS]; /* the same, smallest first */
         size_t n_gaps;                 /* so far; beyond POLICY_GAPS the oldest are overwritten */
         uint64_t q75_ns;               /* upper quartile of them; TIMELINE_NEVER until there are enough */
         uint64_t answered_ns;          /* when, if it has not sent anything since; else 0 */

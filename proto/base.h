@@ -11,6 +11,7 @@
 
 #undef NDEBUG /* asserts live in every build: they guard our own invariants, never a peer's input */
 #include <assert.h>
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -87,16 +88,15 @@ static inline bool checked_align(uint64_t n, uint64_t align, uint64_t *ret)
 /* Little-endian fields of the wire, at any alignment. */
 static inline void put_le(uint8_t *to, uint64_t value, size_t n_bytes)
 {
-        for (size_t i = 0; i < n_bytes; i++)
-                to[i] = (uint8_t)(value >> (8 * i));
+        value = le64toh(value); /* either way, it is the same */
+        memcpy(to, &value, n_bytes);
 }
 
 static inline uint64_t get_le(const uint8_t *from, size_t n_bytes)
 {
         uint64_t value = 0;
-        for (size_t i = 0; i < n_bytes; i++)
-                value |= (uint64_t)from[i] << (8 * i);
-        return value;
+        memcpy(&value, from, n_bytes);
+        return le64toh(value);
 }
 
 #endif

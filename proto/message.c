@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "message-quick.h"
 #include "npumm.pb-c.h"
 
 #define X(name, value, text)                                                                                 \
@@ -250,6 +251,11 @@ bool message_read_request(const struct frame_header *header, const uint8_t *cont
         struct budget budget;
         const void *message;
 
+        if (header->type == FRAME_MATMUL) {
+                *ret_request = (struct request){.type = FRAME_MATMUL, .id = header->request_id};
+                if (message_quick_read_matmul(control, header->control_bytes, &ret_request->matmul))
+                        return message_check_matmul(&ret_request->matmul, header->payload_bytes, ret_fault);
+        }
         while (kind->type != header->type) {
                 kind++;
                 assert(kind < request_kinds + ARRAY_SIZE(request_kinds)); /* the decoder let it through */
@@ -276,49 +282,6 @@ static void place_write(const struct place *place, Npumm__V1__Operand *ret_opera
         ret_operand->arena = place->arena;
         ret_operand->offset_bytes = place->offset_bytes;
         ret_operand->ld_elems = place->ld_elems;
-}
-
-/* Vectors have no leading dimension on the wire. */
-static Npumm__V1__Operand *vector_write(const struct place *place, Npumm__V1__Operand *storage)
-{
-        if (!place_is_given(place))
-                return NULL;
-        place_write(place, storage);
-        storage->ld_elems = 0;
-        return storage;
-}
-
-static size_t matmul_write(const struct request_matmul *matmul, uint8_t *ret_control)
-{
-        Npumm__V1__Matmul to = NPUMM__V1__MATMUL__INIT;
-        Npumm__V1__Operand a, b, c, row_scale, col_scale, bias;
-
-        place_write(&matmul->a, &a);
-        place_write(&matmul->c, &c);
-        to.m = matmul->m;
-        to.k = matmul->k;
-        to.n = matmul->n;
-        to.a = &a;
-        if (matmul->b_is_weights) {
-                to.b_from_case = NPUMM__V1__MATMUL__B_FROM_WEIGHTS;
-                to.weights = matmul->weights;
-        } else {
-                place_write(&matmul->b, &b);
-                to.b_from_case = NPUMM__V1__MATMUL__B_FROM_B;
-                to.b = &b;
-        }
-        to.b_transposed = matmul->b_transposed;
-        to.c = &c;
-        to.output = (Npumm__V1__Output)matmul->form;
-        to.shift = matmul->shift;
-        to.rounding = (Npumm__V1__Rounding)matmul->rounding;
-        to.row_scale = vector_write(&matmul->row_scale, &row_scale);
-        to.col_scale = vector_write(&matmul->col_scale, &col_scale);
-        to.bias = vector_write(&matmul->bias, &bias);
-        to.class_ = (Npumm__V1__Class)matmul->class;
-        to.deadline_us = matmul->deadline_us;
-        to.more = matmul->more;
-        return npumm__v1__matmul__pack(&to, ret_control);
 }
 
 static size_t weights_load_write(const struct request_weights_load *load, uint8_t *ret_control)
@@ -370,7 +333,7 @@ size_t message_write_request(const struct request *request, uint8_t ret_control[
                 return npumm__v1__arena_release__pack(&to, ret_control);
         }
         case FRAME_MATMUL:
-                return matmul_write(&request->matmul, ret_control);
+                return message_quick_write_matmul(&request->matmul, ret_control);
         case FRAME_WEIGHTS_LOAD:
                 return weights_load_write(&request->weights_load, ret_control);
         case FRAME_WEIGHTS_RELEASE: {
@@ -496,6 +459,14 @@ bool message_read_reply(const struct frame_header *header, const uint8_t *contro
         *ret_reply = (struct reply){.type = kind->type, .id = header->request_id};
         if (!kind->descriptor)
                 return header->control_bytes == 0;
+        if (header->type == FRAME_ROWS &&
+            message_quick_read_rows(control, header->control_bytes, &ret_reply->rows))
+                return true;
+        if (kind->read == outcome_read && header->control_bytes == 0) { /* OK, with nothing to say */
+                text->text[0][0] = '\0';
+                ret_reply->outcome = (struct reply_outcome){.status = STATUS_OK, .text = text->text[0]};
+                return true;
+        }
         message = unpack(kind->descriptor, control, header->control_bytes, &budget);
         return message && kind->read(message, text, ret_reply);
 }
@@ -527,6 +498,8 @@ static size_t outcome_write(const struct reply_outcome *outcome, uint8_t *ret_co
         Npumm__V1__Outcome to = NPUMM__V1__OUTCOME__INIT;
         char text[FAULT_TEXT_MAX];
 
+        if (outcome->status == STATUS_OK && (!outcome->text || !outcome->text[0]))
+                return 0;
         printable_copy(outcome->text ? outcome->text : "", text, sizeof text);
         to.status = (Npumm__V1__Status)outcome->status;
         to.text = text;
@@ -553,13 +526,8 @@ size_t message_write_reply(const struct reply *reply, uint8_t ret_control[MESSAG
                 to.shared = reply->weights_loaded.shared;
                 return npumm__v1__weights_loaded__pack(&to, ret_control);
         }
-        case FRAME_ROWS: {
-                Npumm__V1__Rows to = NPUMM__V1__ROWS__INIT;
-
-                to.first_row = reply->rows.first_row;
-                to.rows = reply->rows.rows;
-                return npumm__v1__rows__pack(&to, ret_control);
-        }
+        case FRAME_ROWS:
+                return message_quick_write_rows(&reply->rows, ret_control);
         case FRAME_DONE:
         case FRAME_ERROR:
         case FRAME_BYE:
