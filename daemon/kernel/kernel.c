@@ -5,7 +5,9 @@
 const struct kernel *const kernels[] = {
 #ifdef __x86_64__
         &kernel_avx512_vnni,
+        &kernel_avx2,
 #endif
+        &kernel_portable,
         NULL,
 };
 
