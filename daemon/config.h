@@ -67,6 +67,12 @@
           "of backend sim: the model's times are multiplied by this, so that the CPU keeps up")              \
         X(submission_us,          "submission-us",          PLAIN, 0,        0,        10000000,             \
           "what a submission costs besides its multiply-adds, if it is known; 0: it is learnt")              \
+        X(cpu_threads,            "cpu-threads",            PLAIN, 1,        1,        256,                  \
+          "threads that the CPU computes one large product with")                                            \
+        X(cpu_inline_us,          "cpu-inline-us",          PLAIN, 1000,     0,        100000,               \
+          "predicted time up to which the CPU computes a submission between two looks at the sockets")       \
+        X(cpu_weights_bytes,      "cpu-weights-bytes",      BYTES, 1 * GIB,  0,        1024 * GIB,           \
+          "memory for weights in the layout of the CPU's kernels; others are packed each time")              \
         X(npu_timeout_ms,         "npu-timeout-ms",         PLAIN, 5000,     10,       600000,               \
           "time for a command of the NPU, after which its worker is replaced; the driver's own should be less") \
         X(npu_retry_ms,           "npu-retry-ms",           PLAIN, 1000,     1,        600000,               \

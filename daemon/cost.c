@@ -48,7 +48,8 @@ double cost_predict_ns(const struct cost_model *cost, const struct cost_work *wo
         double ns = cost->fixed_ns;
 
         for (size_t i = 0; i < COST_CLASSES; i++)
-                ns += cost->slopes[i].ns_per_mac * work->macs[i];
+                if (work->macs[i] != 0)
+                        ns += cost->slopes[i].ns_per_mac * work->macs[i];
         return ns;
 }
 
@@ -66,31 +67,39 @@ static double move(double *observed, double part_ns, double weight, double error
         return MAX(part_ns / STEP_MOST - part_ns, MIN(moved_ns, part_ns * STEP_MOST - part_ns));
 }
 
+/* The classes that a submission has work of: mostly one. */
+static size_t classes_of(const struct cost_work *work, size_t ret_classes[COST_CLASSES])
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < COST_CLASSES; i++)
+                if (work->macs[i] != 0)
+                        ret_classes[n++] = i;
+        return n;
+}
+
 void cost_observe(struct cost_model *cost, const struct cost_work *work, uint64_t took_ns)
 {
-        const double predicted_ns = cost_predict_ns(cost, work);
-        const double counted_ns =
-                MAX(predicted_ns / STEP_MOST, MIN(predicted_ns * STEP_MOST, (double)took_ns));
-        const double error_ns = counted_ns - predicted_ns;
+        size_t classes[COST_CLASSES];
+        const size_t n = classes_of(work, classes);
         double shares_ns[COST_CLASSES];
-        double squares = cost->fixed_ns * cost->fixed_ns;
-        double fixed_weight;
+        double predicted_ns = cost->fixed_ns, squares = cost->fixed_ns * cost->fixed_ns;
+        double counted_ns, error_ns, fixed_weight;
 
-        for (size_t i = 0; i < COST_CLASSES; i++) {
-                if (work->macs[i] == 0)
-                        continue;
-                shares_ns[i] = cost->slopes[i].ns_per_mac * work->macs[i];
+        for (size_t i = 0; i < n; i++) {
+                shares_ns[i] = cost->slopes[classes[i]].ns_per_mac * work->macs[classes[i]];
+                predicted_ns += shares_ns[i];
                 squares += shares_ns[i] * shares_ns[i];
         }
+        counted_ns = MAX(predicted_ns / STEP_MOST, MIN(predicted_ns * STEP_MOST, (double)took_ns));
+        error_ns = counted_ns - predicted_ns;
         fixed_weight = cost->fixed_ns * cost->fixed_ns / squares;
-        for (size_t i = 0; i < COST_CLASSES; i++) {
-                struct cost_slope *slope = &cost->slopes[i];
-                double weight;
+        for (size_t i = 0; i < n; i++) {
+                struct cost_slope *slope = &cost->slopes[classes[i]];
+                const double weight = shares_ns[i] * shares_ns[i] / squares;
 
-                if (work->macs[i] == 0)
-                        continue;
-                weight = shares_ns[i] * shares_ns[i] / squares;
-                slope->ns_per_mac += move(&slope->observed, shares_ns[i], weight, error_ns) / work->macs[i];
+                slope->ns_per_mac +=
+                        move(&slope->observed, shares_ns[i], weight, error_ns) / work->macs[classes[i]];
                 slope->ns_per_mac = MAX(slope->ns_per_mac, SLOPE_MIN_NS);
         }
         if (cost->is_fixed_given)

@@ -310,6 +310,13 @@ static int device_choose(struct daemon *daemon)
 {
         const char *wanted = daemon->config.backend;
         const struct device_settings settings = {
+                .cpu =
+                        {
+                                .isa = getenv("NPUMM_ISA"),
+                                .threads = (unsigned)daemon->config.cpu_threads,
+                                .here_ns = daemon->config.cpu_inline_us * 1000,
+                                .weights_bytes = daemon->config.cpu_weights_bytes,
+                        },
                 .sim_model = (enum npu_model)daemon->config.sim_profile,
                 .sim_scale = (double)daemon->config.sim_scale,
                 .sim_faults = daemon->config.sim_faults,

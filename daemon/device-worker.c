@@ -2,6 +2,13 @@
 /* device-worker.c - see device-worker.h. */
 #include "daemon/device-worker.h"
 
+static void batch_begin(struct batch *batch)
+{
+        batch->n_finished = 0;
+        batch->n_begun = 0;
+        batch->device_ns = 0;
+}
+
 /* ---- thread ---- */
 
 /* Under the mutex: the oldest batch with slices left to run; waits for one. NULL: stop. */
@@ -32,13 +39,14 @@ static const struct stack *stack_of(const struct batch *batch, size_t slice)
  * Under the mutex: the slices to run next, from batch->n_finished on, none beyond the end of their stack. Where some
  * were dropped they are done with, and the stack is run in pieces.
  */
-static size_t slices_choose(struct batch *batch)
+static size_t slices_choose(struct batch *batch, const struct stack **ret_stack)
 {
         const struct stack *stack = stack_of(batch, batch->n_finished);
         size_t end = batch->n_finished;
 
         while (end < stack->first + stack->n_slices && !batch->slices[end].is_dropped)
                 batch->slices[end++].status = STATUS_OK;
+        *ret_stack = stack;
         return end - batch->n_finished;
 }
 
@@ -50,7 +58,8 @@ static void worker_thread(void *userdata)
         uv_mutex_lock(&worker->mutex);
         while ((batch = batch_await(worker))) {
                 const struct slice *slices = &batch->slices[batch->n_finished];
-                const size_t n = slices_choose(batch);
+                const struct stack *stack;
+                const size_t n = slices_choose(batch, &stack);
                 uint64_t start_ns = 0, end_ns = 0;
 
                 if (n == 0) {
@@ -59,7 +68,7 @@ static void worker_thread(void *userdata)
                         batch->n_begun = batch->n_finished + n;
                         uv_mutex_unlock(&worker->mutex);
                         start_ns = uv_hrtime();
-                        worker->run_fn(slices, n);
+                        worker->run_fn(worker->userdata, stack, slices, n);
                         end_ns = uv_hrtime();
                         uv_mutex_lock(&worker->mutex);
                 }
@@ -135,13 +144,38 @@ fail_cond:
 
 void device_worker_submit(struct device_worker *worker, struct batch *batch)
 {
-        batch->n_finished = 0;
-        batch->n_begun = 0;
-        batch->device_ns = 0;
+        batch_begin(batch);
         uv_mutex_lock(&worker->mutex);
         TAILQ_INSERT_TAIL(&worker->inside, batch, device_link);
         uv_cond_signal(&worker->changed);
         uv_mutex_unlock(&worker->mutex);
+}
+
+/*
+ * Stacks are reported when all are computed: what a report brings about is not this batch's time. The thread sleeps, and
+ * what it has seen before came with the lock; what it will see, too.
+ */
+void device_worker_run(struct device_worker *worker, struct batch *batch)
+{
+        const uint64_t start_ns = uv_hrtime();
+
+        assert(TAILQ_EMPTY(&worker->inside));
+        batch_begin(batch);
+        while (batch->n_finished < batch->n_slices) {
+                const struct slice *slices = &batch->slices[batch->n_finished];
+                const struct stack *stack;
+                const size_t n = slices_choose(batch, &stack);
+
+                if (n == 0)
+                        batch->slices[batch->n_finished].status = STATUS_CANCELLED;
+                else
+                        worker->run_fn(worker->userdata, stack, slices, n);
+                batch->n_finished += MAX(n, (size_t)1);
+        }
+        batch->device_ns = uv_hrtime() - start_ns;
+        for (size_t i = 0; i < batch->n_slices; i++)
+                worker->events->slice_done(worker->userdata, batch, i);
+        worker->events->batch_done(worker->userdata, batch);
 }
 
 void device_worker_drop(struct device_worker *worker, struct batch *batch, size_t index)

@@ -3,9 +3,9 @@
  * device-worker.h - a thread that works through batches, for devices that compute in this process.
  *
  * Role:   takes batches on the loop, runs their stacks one after the other on a thread, and brings the news back
- *         to the loop.
+ *         to the loop; or runs them where it is called, if they are not worth a thread's while.
  * In:     batches, from the loop. Out: slice_done and batch_done, on the loop.
- * Thread: both; this is the only file with a lock. Callbacks never run under it.
+ * Thread: both; devices have no other lock but that of device/tile-pool. Callbacks never run under it.
  * Owns:   the thread; each batch from submit to batch_done.
  */
 #ifndef DAEMON_DEVICE_WORKER_H
@@ -13,8 +13,12 @@
 
 #include "daemon/device.h"
 
-/* On the worker's thread: computes `n` slices that stand side by side in one stack, as one product. */
-typedef void (*device_worker_run_fn)(const struct slice *slices, size_t n);
+/*
+ * Computes `n` slices that stand side by side in `stack`, as one product: on the worker's thread, or where
+ * device_worker_run is called, never on both at once.
+ */
+typedef void (*device_worker_run_fn)(void *userdata, const struct stack *stack, const struct slice *slices,
+                                     size_t n);
 
 /* On the loop. */
 struct device_worker_events {
@@ -42,6 +46,9 @@ int device_worker_open(struct device_worker *worker, uv_loop_t *loop, device_wor
                        const struct device_worker_events *events, void *userdata);
 
 void device_worker_submit(struct device_worker *worker, struct batch *batch);
+
+/* In place of submit: computes the batch now, and reports it. No other may be inside. */
+void device_worker_run(struct device_worker *worker, struct batch *batch);
 
 /* device_ops::drop: leaves the slice out unless it has begun. */
 void device_worker_drop(struct device_worker *worker, struct batch *batch, size_t index);

@@ -44,11 +44,14 @@ struct slice {
         bool is_dropped; /* by device_ops::drop */
 };
 
+struct pack;
+
 /* Slices `first` .. `first + n_slices - 1` of a batch, all of the same B. */
 struct stack {
         size_t first, n_slices;
         uint64_t rows;      /* of all of them */
         double padded_macs; /* multiply-adds that the device makes of them, padding included */
+        struct pack *pack;  /* for the device's use */
 };
 
 #define BATCH_SLICES_MAX 256
@@ -115,7 +118,7 @@ struct device {
         const struct device_ops *ops;
         const struct device_events *events; /* borrowed: outlives the device */
         void *userdata;                     /* of the events */
-        const char *description;            /* for people: "portable C kernel, 1 thread" */
+        const char *description;            /* for people: "AVX-512 VNNI kernel, 1 thread" */
         const struct device_health *health; /* NULL: it cannot be lost */
         size_t free_slots;                  /* batches that it would take now */
         uint64_t granule_rows;              /* slices of a multiple of this many rows waste nothing */
@@ -177,8 +180,17 @@ struct xrt_settings {
         void *health_userdata;
 };
 
+/* Of the CPU's kernels. */
+struct cpu_settings {
+        const char *isa;        /* none above this one is used, by its name; NULL: any. Outlives the device */
+        unsigned threads;       /* of one product */
+        uint64_t here_ns;       /* batches predicted to take no longer are computed on the loop */
+        uint64_t weights_bytes; /* of packed weights */
+};
+
 /* What devices are opened with: the settings that some of them have. */
 struct device_settings {
+        struct cpu_settings cpu;
         bool is_automatic; /* taken only if it is of use now, as there are others; set by device_open */
         enum npu_model sim_model;
         enum sim_compute sim_compute;
@@ -201,6 +213,11 @@ struct device_ops {
                     const char **ret_reason);
         /* Consumes the batch until batch_done. */
         void (*submit)(struct device *device, struct batch *batch);
+        /*
+         * Computes now what it has taken to be computed on the loop, and reports it; false: there is nothing. Called after
+         * each round of submits. NULL: it computes nothing there.
+         */
+        bool (*compute)(struct device *device);
         /*
          * Nobody wants slices[index] of a batch inside any more. A device that has not begun it leaves it out, and
          * reports it in its turn with CANCELLED; otherwise it goes on as if nothing had been said. NULL: it always

@@ -105,13 +105,13 @@ static uint64_t busy_until_ns(const struct pipeline *pipeline)
         return until_ns;
 }
 
-static struct policy_view look(const struct pipeline *pipeline)
+static struct policy_view look(const struct pipeline *pipeline, uint64_t now)
 {
         const struct scheduler *scheduler = &pipeline->scheduler;
         const bool is_busy = pipeline->n_inside > 0;
 
         return (struct policy_view){
-                .now_ns = now_ns(pipeline),
+                .now_ns = now,
                 .oldest_ns = scheduler_oldest_ns(scheduler),
                 .latest_start_ns = latest_start_ns(pipeline),
                 .is_full =
@@ -126,9 +126,8 @@ static struct policy_view look(const struct pipeline *pipeline)
 /* ---- deadlines ---- */
 
 /* Ends what the batcher has dropped, or whose deadline has passed. */
-static void end_expired(struct pipeline *pipeline)
+static void end_expired(struct pipeline *pipeline, uint64_t now)
 {
-        const uint64_t now = now_ns(pipeline);
         struct job *job;
 
         while ((job = TAILQ_FIRST(&pipeline->ended))) {
@@ -176,10 +175,9 @@ static void payers_note(struct flight *flight)
 }
 
 /* Composes a batch and hands it over; false: there is nothing to compose. */
-static bool submit_batch(struct pipeline *pipeline)
+static bool submit_batch(struct pipeline *pipeline, uint64_t now)
 {
         struct flight *flight = TAILQ_FIRST(&pipeline->grounded);
-        const uint64_t now = now_ns(pipeline);
         struct batcher_report report;
 
         if (!batcher_compose(&pipeline->batcher, &pipeline->scheduler, &pipeline->cost, now, &pipeline->ended,
@@ -205,10 +203,10 @@ static bool can_take_a_batch(const struct pipeline *pipeline)
 }
 
 /* Submits what the policy wants submitted now; returns when to ask again. */
-static uint64_t submit_due(struct pipeline *pipeline)
+static uint64_t submit_due(struct pipeline *pipeline, uint64_t now)
 {
         while (can_take_a_batch(pipeline)) {
-                const struct policy_view view = look(pipeline);
+                const struct policy_view view = look(pipeline, now);
                 const uint64_t when_ns = policy_when_ns(&pipeline->policy, &view);
 
                 if (when_ns > view.now_ns) {
@@ -216,10 +214,19 @@ static uint64_t submit_due(struct pipeline *pipeline)
                                 pipeline->held_since_ns = view.now_ns;
                         return when_ns;
                 }
-                if (!submit_batch(pipeline))
+                if (!submit_batch(pipeline, now))
                         break;
         }
         return TIMELINE_NEVER;
+}
+
+/* Small batches are over before anything else happens. */
+static void compute_here(struct pipeline *pipeline)
+{
+        struct device *device = pipeline->device;
+
+        if (device && device->ops->compute)
+                (void)device->ops->compute(device);
 }
 
 /* Ends that this brings about run callbacks, which may submit or cancel: the call under way looks after them. */
@@ -233,11 +240,14 @@ void pipeline_pump(struct pipeline *pipeline)
         }
         pipeline->is_pumping = true;
         do {
+                const uint64_t now =
+                        now_ns(pipeline); /* one look at the clock: it costs as much as composing */
                 const struct job *job;
 
                 pipeline->is_pumped_again = false;
-                end_expired(pipeline);
-                again_ns = submit_due(pipeline);
+                end_expired(pipeline, now);
+                again_ns = submit_due(pipeline, now);
+                compute_here(pipeline);
                 job = TAILQ_FIRST(&pipeline->scheduler.deadlines);
                 if (job)
                         again_ns = MIN(again_ns, job->deadline_ns);
@@ -340,7 +350,8 @@ static void on_batch_done(void *userdata, struct batch *batch)
         if (pipeline->n_inside == 0)
                 policy_idle(&pipeline->policy, fixed_ns(pipeline), now_ns(pipeline));
         idle_check(pipeline); /* now, or with the end of the last job: not twice */
-        pump(pipeline);
+        if (pipeline->scheduler.depth > 0)
+                pump(pipeline);
 }
 
 /* What batches are composed by, from what the device says of itself now. What was learnt of another is of no use. */
@@ -472,12 +483,12 @@ static double n_batches(const struct pipeline *pipeline, double work_ns)
 
 /* Whether a job would be done in time, as things stand. */
 static bool is_in_time(const struct pipeline *pipeline, const struct pipeline_client *client,
-                       const struct job *job, double own_ns, struct fault *ret_fault)
+                       const struct job *job, double own_ns, uint64_t now, struct fault *ret_fault)
 {
         const double ahead_ns =
                 scheduler_ahead_ns(&pipeline->scheduler, &client->scheduled, job->class, own_ns);
         const double submissions_ns = n_batches(pipeline, ahead_ns + own_ns) * pipeline->cost.fixed_ns;
-        const uint64_t now = now_ns(pipeline), start_ns = MAX(now, busy_until_ns(pipeline));
+        const uint64_t start_ns = MAX(now, busy_until_ns(pipeline));
         const double takes_ns = (double)(start_ns - now) + ahead_ns + own_ns + submissions_ns;
 
         if (takes_ns <= (double)job->deadline_us * 1000)
@@ -494,16 +505,17 @@ bool pipeline_submit(struct pipeline *pipeline, struct pipeline_client *client, 
 {
         const double own_ns =
                 batcher_job_ns(&pipeline->batcher, &pipeline->cost, &job->product, job->product.m);
+        const uint64_t now = now_ns(pipeline);
 
-        job->deadline_ns = job->deadline_us == 0 ? 0 : now_ns(pipeline) + job->deadline_us * 1000;
-        if (job->deadline_ns != 0 && !is_in_time(pipeline, client, job, own_ns, ret_fault))
+        job->deadline_ns = job->deadline_us == 0 ? 0 : now + job->deadline_us * 1000;
+        if (job->deadline_ns != 0 && !is_in_time(pipeline, client, job, own_ns, now, ret_fault))
                 return false;
         pipeline->jobs_inside++;
         job->client = client;
         job->user = scheduler_user_ref(client->scheduled.user);
-        scheduler_push(&pipeline->scheduler, &client->scheduled, job, own_ns, now_ns(pipeline));
+        scheduler_push(&pipeline->scheduler, &client->scheduled, job, own_ns, now);
         if (!job->is_forming)
-                policy_submitted(&pipeline->policy, &client->policed, now_ns(pipeline));
+                policy_submitted(&pipeline->policy, &client->policed, now);
         pump(pipeline);
         return true;
 }

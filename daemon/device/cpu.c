@@ -2,27 +2,18 @@
 /*
  * cpu.c - the CPU as a device.
  *
- * Role:   serves every product exactly on any machine, on one thread of its own; operands are read and results
- *         written in place, so it makes no copies and needs no syncs.
- * Thread: loop for the contract of device.h; the slices run on the worker's thread.
+ * Role:   serves every product exactly on any machine; operands are read and results written in place, so it makes no
+ *         copies and needs no syncs.
+ * Thread: loop for the contract of device.h; products where cpu-engine has them computed.
  */
-#include "daemon/device-worker.h"
+#include "daemon/device/cpu-engine.h"
 #include "daemon/device/devices.h"
-#include "daemon/device/portable.h"
 
 #include <errno.h>
 
-/*
- * What the first submission is predicted to cost. Measured on an AMD EPYC (Zen 4) guest with GCC 12: 0.10-0.13 ns
- * a multiply-add over eight shapes. What a submission costs besides is next to nothing: a hand-over to the thread and
- * back, about 20 us, is not in the times that batches report. The cost model corrects both.
- */
-#define CPU_SEED_FIXED_NS   1e3
-#define CPU_SEED_NS_PER_MAC 0.12
-
 struct cpu {
         struct device device;
-        struct device_worker worker;
+        struct cpu_engine engine;
         device_closed_fn closed_fn;
         void *closed_userdata;
 };
@@ -50,7 +41,7 @@ static void on_closed(void *userdata)
         free(cpu);
 }
 
-static const struct device_worker_events worker_events = {
+static const struct device_worker_events engine_events = {
         .slice_done = on_slice_done,
         .batch_done = on_batch_done,
         .closed = on_closed,
@@ -64,27 +55,20 @@ static int cpu_open(uv_loop_t *loop, struct timeline *timeline, const struct dev
         int r;
 
         (void)timeline;
-        (void)settings;
-        (void)ret_reason; /* a CPU is never absent */
         if (!cpu)
                 return -ENOMEM;
+        r = cpu_engine_open(&cpu->engine, loop, &settings->cpu, &engine_events, cpu, ret_reason);
+        if (r != 0)
+                return r;
         cpu->device = (struct device){
                 .ops = &cpu_device_ops,
                 .events = events,
                 .userdata = userdata,
-                .description = "portable C kernel, 1 thread",
+                .description = cpu->engine.description,
                 .free_slots = 1,
-                .granule_rows = PORTABLE_ROWS,
-                .padding = {.rows = 1, .depth = 1, .cols = 1},
-                .stacks_max = BATCH_STACKS_MAX,
                 .time_scale = 1,
-                .seed_fixed_ns = CPU_SEED_FIXED_NS,
-                .seed_ns_per_mac = CPU_SEED_NS_PER_MAC,
-                .work_macs = portable_work_macs,
         };
-        r = device_worker_open(&cpu->worker, loop, portable_run, &worker_events, cpu);
-        if (r < 0)
-                return r;
+        cpu_engine_describe(&cpu->engine, &cpu->device);
         *ret_device = &steal(&cpu)->device;
         return 0;
 }
@@ -95,12 +79,23 @@ static void cpu_submit(struct device *device, struct batch *batch)
 
         assert(device->free_slots > 0);
         device->free_slots--;
-        device_worker_submit(&cpu->worker, batch);
+        cpu_engine_submit(&cpu->engine, batch);
+        device->counters.weights_packs = cpu->engine.weights_packs;
+}
+
+static bool cpu_compute(struct device *device)
+{
+        return cpu_engine_compute(&container_of(device, struct cpu, device)->engine);
 }
 
 static void cpu_drop(struct device *device, struct batch *batch, size_t index)
 {
-        device_worker_drop(&container_of(device, struct cpu, device)->worker, batch, index);
+        cpu_engine_drop(&container_of(device, struct cpu, device)->engine, batch, index);
+}
+
+static void cpu_forget(struct device *device, struct resident *resident)
+{
+        cpu_engine_forget(&container_of(device, struct cpu, device)->engine, resident);
 }
 
 static void cpu_close(struct device *device, device_closed_fn closed_fn, void *userdata)
@@ -109,13 +104,15 @@ static void cpu_close(struct device *device, device_closed_fn closed_fn, void *u
 
         cpu->closed_fn = closed_fn;
         cpu->closed_userdata = userdata;
-        device_worker_close(&cpu->worker);
+        cpu_engine_close(&cpu->engine);
 }
 
 const struct device_ops cpu_device_ops = {
         .name = "cpu",
         .open = cpu_open,
         .submit = cpu_submit,
+        .compute = cpu_compute,
         .drop = cpu_drop,
+        .forget = cpu_forget,
         .close = cpu_close,
 };

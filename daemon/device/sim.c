@@ -181,6 +181,14 @@ static uint64_t outlay_count(struct sim *sim, const struct batch *batch)
         return outlay.ns * sim->scale < TOOK_NS_MOST ? (uint64_t)(outlay.ns * sim->scale) : TOOK_NS_MOST;
 }
 
+/* For the thread. */
+static void run(void *userdata, const struct stack *stack, const struct slice *slices, size_t n)
+{
+        (void)userdata;
+        (void)stack;
+        portable_run(slices, n);
+}
+
 static void compute_at_once(struct batch *batch)
 {
         for (size_t i = 0; i < batch->n_stacks; i++)
@@ -332,7 +340,7 @@ static int sim_open(uv_loop_t *loop, struct timeline *timeline, const struct dev
         alarm_init(&sim->alarm, on_alarm, sim);
         sim_describe(sim, events, userdata);
         if (sim->compute == SIM_COMPUTE_ON_THREAD) {
-                r = device_worker_open(&sim->worker, loop, portable_run, &worker_events, sim);
+                r = device_worker_open(&sim->worker, loop, run, &worker_events, sim);
                 if (r < 0)
                         return r;
         }

@@ -6,15 +6,15 @@
  *         does not: so every batch is done, whatever becomes of the NPU.
  * In:     batches; what the keeper says of the worker.
  * Out:    the contract of device.h.
- * Thread: loop; the CPU's share is computed on the thread of a device-worker.
- * Owns:   keeper and CPU thread; each batch from submit to batch_done.
+ * Thread: loop; the CPU's share is computed where cpu-engine has it computed.
+ * Owns:   keeper and CPU engine; each batch from submit to batch_done.
  *
  * Where a batch is: at the door while a worker is being made ready, unless that takes longer than PATIENCE_NS; inside
  * the worker; or at the CPU, which is where it stays; or on its way out. A batch that was interrupted twice goes to the
  * CPU: it may be what the device does not survive. So does one with results that a worker which cannot be ended may
  * still write to: these are nobody's to compute, and fail; the others are not their matter.
  */
-#include "daemon/device-worker.h"
+#include "daemon/device/cpu-engine.h"
 #include "daemon/device/devices.h"
 #include "daemon/device/npu-shape.h"
 #include "daemon/device/portable.h"
@@ -42,7 +42,7 @@ struct xrt {
         struct timeline *timeline; /* borrowed: outlives us */
         struct xrt_settings settings;
         struct xrt_keeper keeper;
-        struct device_worker cpu;
+        struct cpu_engine cpu;
         struct alarm alarm; /* the end of patience with the door */
         struct run {
                 struct batch *batch;
@@ -160,27 +160,13 @@ static void traits_npu(struct device *device)
         device->share = share;
 }
 
-/* The CPU in its place, so that nobody waits for as much as only an NPU would do at a time. */
-static void traits_cpu(struct device *device)
-{
-        device->granule_rows = PORTABLE_ROWS;
-        device->padding = (struct device_padding){1, 1, 1};
-        device->block_rows = NULL;
-        device->stacks_max = BATCH_STACKS_MAX;
-        device->seed_fixed_ns = 1e3;
-        device->seed_ns_per_mac = CPU_NS_PER_MAC;
-        device->work_macs = portable_work_macs;
-        device->share = NULL;
-        device->pack_ns = 0;
-}
-
 static void traits_choose(struct xrt *xrt, bool is_cpu)
 {
         if (is_cpu == xrt->is_cpu)
                 return;
         xrt->is_cpu = is_cpu;
-        if (is_cpu)
-                traits_cpu(&xrt->device);
+        if (is_cpu) /* so that nobody waits for as much as only an NPU would do at a time */
+                cpu_engine_describe(&xrt->cpu, &xrt->device);
         else
                 traits_npu(&xrt->device);
         xrt->device.events->traits_changed(xrt->device.userdata);
@@ -217,7 +203,7 @@ static void run_to_cpu(struct xrt *xrt, struct run *run)
 {
         run->place = PLACE_CPU;
         xrt->keeper.health.counters.cpu_batches++;
-        device_worker_submit(&xrt->cpu, run->batch);
+        cpu_engine_submit(&xrt->cpu, run->batch);
 }
 
 /* Marks and leaves out what a worker that cannot be ended may still write to. */
@@ -351,7 +337,7 @@ static void xrt_drop(struct device *device, struct batch *batch, size_t index)
 
         for (size_t i = 0; i < xrt->n_runs; i++)
                 if (xrt->runs[i].batch == batch && xrt->runs[i].place == PLACE_CPU)
-                        device_worker_drop(&xrt->cpu, batch, index);
+                        cpu_engine_drop(&xrt->cpu, batch, index);
 }
 
 static void on_region_ended(void *userdata, struct region *region)
@@ -367,6 +353,7 @@ static void xrt_forget(struct device *device, struct resident *resident)
         struct xrt *xrt = container_of(device, struct xrt, device);
         struct region *region = region_find(xrt->settings.regions, resident->b);
 
+        cpu_engine_forget(&xrt->cpu, resident);
         if (region)
                 xrt_keeper_forget(&xrt->keeper, region);
 }
@@ -395,7 +382,7 @@ static void xrt_close(struct device *device, device_closed_fn closed_fn, void *u
         alarm_set(xrt->timeline, &xrt->alarm, TIMELINE_NEVER);
         xrt->settings.regions->ended_fn = NULL;
         xrt_keeper_close(&xrt->keeper);
-        device_worker_close(&xrt->cpu);
+        cpu_engine_close(&xrt->cpu);
 }
 
 /* Whether a driver for NPUs has any: other accelerators have nodes of the same kind. */
@@ -429,6 +416,7 @@ static int xrt_open(uv_loop_t *loop, struct timeline *timeline, const struct dev
                     const char **ret_reason)
 {
         const char *reason = reason_against(settings);
+        struct cpu_settings cpu_settings = settings->cpu;
         struct xrt *xrt;
         int r;
 
@@ -442,8 +430,9 @@ static int xrt_open(uv_loop_t *loop, struct timeline *timeline, const struct dev
         xrt->timeline = timeline;
         xrt->settings = settings->xrt;
         alarm_init(&xrt->alarm, on_door, xrt);
-        r = device_worker_open(&xrt->cpu, loop, portable_run, &cpu_events, xrt);
-        if (r < 0) {
+        cpu_settings.here_ns = 0; /* batches come to it at any time, not only with a submit */
+        r = cpu_engine_open(&xrt->cpu, loop, &cpu_settings, &cpu_events, xrt, ret_reason);
+        if (r != 0) {
                 free(xrt);
                 return r;
         }

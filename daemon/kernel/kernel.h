@@ -62,6 +62,12 @@ void kernel_plan(struct kernel_plan *ret_plan, const struct kernel *kernel, cons
 /* Of a thread; aligned to 64 bytes; whatever the shape. */
 size_t kernel_scratch_bytes(void);
 
+/* So much memory; NULL: it is short. The caller frees it. */
+static inline void *kernel_scratch_new(void)
+{
+        return aligned_alloc(64, (kernel_scratch_bytes() + 63) / 64 * 64);
+}
+
 void kernel_tile(const struct kernel_plan *plan, size_t tile, void *scratch);
 
 /* All tiles in order. */

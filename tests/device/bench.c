@@ -83,10 +83,23 @@ static const char *environment(const char *name)
         return value ? value : "";
 }
 
+/* Of the CPU's kernels, in the variants of its test. */
+static uint64_t number(const char *name)
+{
+        return strtoull(environment(name), NULL, 10);
+}
+
 int bench_try_open(const char **ret_reason)
 {
         /* Times of a real NPU: most batches take the CPU longer than that, and are then reported when it is done. */
         const struct device_settings settings = {
+                .cpu =
+                        {
+                                .isa = getenv("NPUMM_ISA"),
+                                .threads = (unsigned)number("NPUMM_TEST_THREADS"),
+                                .here_ns = number("NPUMM_TEST_HERE_NS"),
+                                .weights_bytes = UINT64_C(64) << 20,
+                        },
                 .sim_model = NPU_PHOENIX,
                 .sim_scale = 1,
                 .xrt =
@@ -216,10 +229,18 @@ void flight_drop(struct flight *flight, size_t index)
                 bench.device->ops->drop(bench.device, &flight->batch, index);
 }
 
+void bench_turn(void)
+{
+        const struct device_ops *ops = bench.device->ops;
+
+        if (!ops->compute || !ops->compute(bench.device))
+                (void)uv_run(&bench.loop, UV_RUN_ONCE);
+}
+
 void flight_await(const struct flight *flight)
 {
         while (flight->is_inside) /* a device that never ends meets the test's timeout */
-                (void)uv_run(&bench.loop, UV_RUN_ONCE);
+                bench_turn();
 }
 
 /* ---- shapes ---- */

@@ -75,6 +75,9 @@ void flight_drop(struct flight *flight, size_t index);
 /* Runs the loop until the batch is done. */
 void flight_await(const struct flight *flight);
 
+/* Lets something happen: what the device computes on the loop, or else whatever wakes it. */
+void bench_turn(void);
+
 /* A shape by chance in all that the caller does not care about. */
 struct operands_shape shape_any(uint64_t m, uint64_t k, uint64_t n, enum output_form form);
 enum output_form form_any(void);

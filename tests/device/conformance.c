@@ -253,7 +253,7 @@ START_TEST(test_back_to_back)
         ck_assert_uint_lt(chain.n_submitted, CHAIN); /* else nothing is shown */
         for (size_t i = 0; i < CHAIN; i++) {
                 while (chain.n_submitted <= i || chain.flights[i].is_inside)
-                        (void)uv_run(&bench.loop, UV_RUN_ONCE);
+                        bench_turn();
                 operands_check(&chain.operands[i]);
                 operands_deinit(&chain.operands[i]);
         }

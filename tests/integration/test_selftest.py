@@ -49,7 +49,7 @@ class Selftest(unittest.TestCase):
         with harness.Daemon({"backend": "cpu"}) as daemon:
             rest = self.exact(daemon, 0)
             self.assertEqual(len(rest), 1, rest)
-            self.assertIn("backend cpu, device ok: portable C kernel", rest[0])
+            self.assertIn("backend cpu, device ok: ", rest[0])
 
     def test_an_npu(self):
         with Script() as script, daemon_on(script) as daemon, daemon.client() as client:
