@@ -234,14 +234,17 @@ class Cancelling(unittest.TestCase):
         print(f"seed {seed}", flush=True)
         rng = random.Random(seed)
         ends = {wire.OK: 0, wire.CANCELLED: 0}
-        with scene(batch_bound_us=1000) as it:
+        with scene(batch_bound_us=100) as it:
             client = it.offender()
-            job = ArenaJob(client, 512, 512, harness.scaled(256, by=16))
+            job = ArenaJob(client, harness.scaled(4096), 512, harness.scaled(256, by=16))
             behind = ArenaJob(client, 8, 8, 8)
-            since = time.monotonic()
-            job.submit()
-            job.expect_exact()
-            usual_s = time.monotonic() - since
+            usual_s = []
+            for _ in range(5):  # the first one meets pages that nobody has touched
+                since = time.monotonic()
+                job.submit()
+                client.expect_done(job.request_id, wire.OK)
+                usual_s.append(time.monotonic() - since)
+            usual_s = min(usual_s)
             for turn in range(200):
                 job.submit()
                 self.rows_until(client, job, time.monotonic() + rng.uniform(0, 1.3 * usual_s))
