@@ -49,6 +49,13 @@ static ALWAYS_INLINE void dots_tile(const struct dots *d, const size_t rows, con
                                             : _mm512_maskz_loadu_epi32(mask_of(d->cols, v * LANES),
                                                                        sums + v * LANES);
         }
+        /* C may be far away: it is fetched while the sums grow. */
+        UNROLL
+        for (size_t r = 0; r < rows; r++) {
+                UNROLL
+                for (size_t v = 0; v < vectors; v++)
+                        __builtin_prefetch(d->sums + r * d->sums_stride + v * LANES, 1);
+        }
         for (size_t g = d->groups; g > 0; g--, a += KERNEL_GROUP, b += KERNEL_GROUP_BYTES) {
                 __m512i u[8];
 

@@ -3,7 +3,8 @@
  * tile.c - see tile.h: the outer loops around a kernel's register tiles.
  *
  * From outside in: columns, as many as can be packed at once if B is not; blocks of rows, whose part of A stays in the
- * second-level cache; slices of K, so that this is true for any K; panels of 32 columns; and register tiles of rows.
+ * second-level cache; slices of K, so that this is true for any K; strips of panels; and in these register tiles, along
+ * the rows of C, for which the machine fetches lines ahead.
  *
  * Sums go straight from registers to C where C is the int32 of one product, and K is of one slice. Otherwise they
  * go to scratch, and are stored from there while they are in the first-level cache; or, if K is of several slices,
@@ -14,11 +15,19 @@
 #include "daemon/device/output.h"
 #include "daemon/device/output-store.h"
 
-#define BLOCK_ROWS  140                  /* a multiple of any kernel's rows, or nearly */
-#define BLOCK_DEPTH 4096                 /* of a slice of K */
-#define SUMS_COLS   256                  /* if K is of several slices */
-#define A_BYTES     ((size_t)512 * 1024) /* of a block's copy */
-#define B_BYTES     ((size_t)512 * 1024) /* of what is packed at once: 4 panels of the deepest slice */
+/*
+ * Measured on an AMD EPYC (Zen 4) guest, 1 MiB of second-level cache. Deeper slices would need more scratch, and
+ * shallower ones sum more often; strips of one panel write C in pieces of 128 bytes, too short for the machine to see
+ * what comes next.
+ */
+#define BLOCK_ROWS   140                   /* a multiple of any kernel's rows, or nearly */
+#define BLOCK_DEPTH  8192                  /* of a slice of K */
+#define STRIP_PANELS 8                     /* that a register tile's rows meet one after the other */
+#define SUMS_COLS    256                   /* if K is of several slices */
+#define A_BYTES      ((size_t)512 * 1024)  /* of a block's copy */
+#define B_BYTES      ((size_t)1024 * 1024) /* of what is packed at once: 4 panels of the deepest slice */
+/* Rows that are such a multiple apart share a few lines of the first-level cache, and push each other out. */
+#define BAD_STRIDE 2048
 
 static_assert(B_BYTES / (BLOCK_DEPTH * KERNEL_PANEL_COLS) >= 4, "the widest register tile can be packed");
 static_assert(BLOCK_DEPTH % TILE16_DEPTH == 0, "no step of K is cut");
@@ -99,7 +108,8 @@ static void a_prepare(struct work *w, uint64_t k, uint64_t depth)
         const struct line *lines = w->scratch->lines;
         const size_t bytes = kernel_groups(depth) * KERNEL_GROUP * w->ops->copy_elem_bytes;
 
-        if (lines[0].more >= w->rows && depth % KERNEL_GROUP == 0 && w->ops->copy_elem_bytes == 1) {
+        if (w->ops->copy_elem_bytes == 1 && lines[0].more >= w->rows && depth % KERNEL_GROUP == 0 &&
+            (w->rows <= 4 || lines[0].product->lda % BAD_STRIDE != 0)) {
                 w->a = line_a(&lines[0]) + k;
                 w->a_stride = lines[0].product->lda;
                 return;
@@ -218,28 +228,29 @@ static void folded_tile(struct work *w, size_t first, size_t rows, uint64_t pane
         }
 }
 
-/* All register tiles of one slice of K. */
-static void slice_run(struct work *w, uint64_t k, uint64_t depth)
+/* All register tiles of one slice of K in `n_panels` panels from `panel` on. */
+static void strip_run(struct work *w, uint64_t panel, uint64_t n_panels, uint64_t k, uint64_t depth)
 {
         const bool is_folded = w->product->form == OUTPUT_TILE16_SHIFT7;
-        const size_t rows_max = w->plan->kernel->rows;
-        const size_t tiles = (w->rows + rows_max - 1) / rows_max;
-        size_t panels = w->ops->panels[(w->rows + tiles - 1) / tiles];
+        const size_t tiles = (w->rows + w->plan->kernel->rows - 1) / w->plan->kernel->rows;
 
-        for (uint64_t panel = 0; panel < w->columns.n; panel += panels) {
-                while (panels > w->columns.n - panel)
-                        panels /= 2;
-                for (size_t i = 0, first = 0; i < tiles; i++) {
-                        const size_t rows =
-                                (w->rows - first + tiles - i - 1) / (tiles - i); /* as equal as can be */
-
+        for (size_t i = 0, first = 0, rows; i < tiles; i++, first += rows) {
+                rows = (w->rows - first + tiles - i - 1) / (tiles - i); /* as equal as can be */
+                for (uint64_t done = 0, panels = w->ops->panels[rows]; done < n_panels; done += panels) {
+                        while (panels > n_panels - done)
+                                panels /= 2;
                         if (is_folded)
-                                folded_tile(w, first, rows, panel, panels, k, depth);
+                                folded_tile(w, first, rows, panel + done, panels, k, depth);
                         else
-                                register_tile(w, first, rows, panel, panels, depth, k == 0);
-                        first += rows;
+                                register_tile(w, first, rows, panel + done, panels, depth, k == 0);
                 }
         }
+}
+
+static void slice_run(struct work *w, uint64_t k, uint64_t depth)
+{
+        for (uint64_t panel = 0; panel < w->columns.n; panel += STRIP_PANELS)
+                strip_run(w, panel, MIN((uint64_t)STRIP_PANELS, w->columns.n - panel), k, depth);
 }
 
 /* All of K. */
