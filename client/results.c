@@ -141,7 +141,7 @@ static void job_end(struct npumm_client *client, struct job *job, int result, co
 {
         job->is_over = true;
         job->result = result;
-        text_set(job->text, "%s", text);
+        text_copy(job->text, text);
         job_has_news(client, job);
 }
 
@@ -244,7 +244,7 @@ static void job_spoil(const struct npumm_client *client, struct job *job)
         if (job->result != 0)
                 return;
         job->result = client->channel.result;
-        text_set(job->text, "%s", client->channel.text);
+        text_copy(job->text, client->channel.text);
 }
 
 static void rows_tell(struct npumm_client *client, struct job *job)
@@ -257,6 +257,8 @@ static void rows_tell(struct npumm_client *client, struct job *job)
         if (job->staged_c)
                 rows_copy(job->c.memory + range.first_row * job->c.stride_bytes, job->c.stride_bytes,
                           job->staged_c + range.first_row * row_bytes, row_bytes, range.rows, row_bytes);
+        else if (!job->rows_fn) /* nobody looks at them yet */
+                return;
         if (!job->is_inline && !arenas_are_intact(client)) {
                 job_spoil(client, job);
                 return;
@@ -277,7 +279,7 @@ static void done_tell(struct npumm_client *client, struct job *job)
         TAILQ_REMOVE(&client->jobs.list, job, link);
         client->jobs.n_jobs--;
         (void)arenas_free(client, job->staged); /* now, so that a job submitted in the callback can have it */
-        text_set(client->text, "%s", job->text);
+        text_copy(client->text, job->text);
         if (job->done_fn) {
                 client->in_callback = true;
                 job->done_fn(client, job->id, job->result, job->userdata);

@@ -33,6 +33,15 @@ _printf_(2, 0) static inline void text_vset(char text[NPUMM_TEXT_MAX], const cha
         memcpy(text, line, sizeof line);
 }
 
+/* The same of a line that is printable already, which may be `text` itself. */
+static inline void text_copy(char text[NPUMM_TEXT_MAX], const char *line)
+{
+        const size_t n = strnlen(line, NPUMM_TEXT_MAX - 1);
+
+        memmove(text, line, n);
+        text[n] = '\0';
+}
+
 _printf_(2, 3) static inline void text_set(char text[NPUMM_TEXT_MAX], const char *format, ...)
 {
         va_list args;
