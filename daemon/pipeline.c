@@ -40,7 +40,7 @@ static void job_check(struct pipeline *pipeline, struct job *job)
 
         if (!job_is_over(job))
                 return;
-        if (job->client && job->end_status == STATUS_OK)
+        if (job->client && job->end_status == STATUS_OK && policy_can_hold(fixed_ns(pipeline)))
                 policy_answered(&pipeline->policy, &job->client->policed, fixed_ns(pipeline),
                                 now_ns(pipeline));
         scheduler_remove(&pipeline->scheduler, job);
@@ -347,7 +347,7 @@ static void on_batch_done(void *userdata, struct batch *batch)
         TAILQ_REMOVE(&pipeline->inside, flight, link);
         TAILQ_INSERT_TAIL(&pipeline->grounded, flight, link);
         pipeline->n_inside--;
-        if (pipeline->n_inside == 0)
+        if (pipeline->n_inside == 0 && policy_can_hold(fixed_ns(pipeline)))
                 policy_idle(&pipeline->policy, fixed_ns(pipeline), now_ns(pipeline));
         idle_check(pipeline); /* now, or with the end of the last job: not twice */
         if (pipeline->scheduler.depth > 0)

@@ -12,7 +12,7 @@
  *          expected to be worth it: only for those whose resubmit gap (upper quartile of the last 31) is below
  *          0.7 of what a submission costs by itself; for three such gaps, but for half of that cost at least, and all
  *          of it at most. It ends when all of them are back, the batch is full, or a deadline presses. Where a
- *          submission costs next to nothing it is natural.
+ *          submission costs next to nothing it is natural, and nobody's gaps are looked at (policy_can_hold).
  * window   When the oldest job has waited for so long, or the batch is full. To compare with.
  *
  * With a second slot a batch is composed ahead only when the first is about to end, so that it stays open as long as
@@ -32,11 +32,11 @@ extern const char *const policy_names[];
 
 /* What is known of how one connection goes on when it has its answer. */
 struct policy_client {
-        uint64_t gaps_ns[POLICY_GAPS]; /* a ring; from an answer to the next submission */
+        uint64_t gaps_ns[POLICY_GAPS];   /* a ring; from an answer to the next submission */
         uint64_t sorted_ns[POLICY_GAPS]; /* the same, smallest first */
-        size_t n_gaps;                 /* so far; beyond POLICY_GAPS the oldest are overwritten */
-        uint64_t q75_ns;               /* upper quartile of them; TIMELINE_NEVER until there are enough */
-        uint64_t answered_ns;          /* when, if it has not sent anything since; else 0 */
+        size_t n_gaps;                   /* so far; beyond POLICY_GAPS the oldest are overwritten */
+        uint64_t q75_ns;                 /* upper quartile of them; TIMELINE_NEVER until there are enough */
+        uint64_t answered_ns;            /* when, if it has not sent anything since; else 0 */
         uint64_t expected_for; /* the composition that it is expected back for; see policy::n_composed */
 };
 
@@ -70,6 +70,15 @@ void policy_client_deinit(struct policy *policy, struct policy_client *client);
 
 /* One of its jobs, or a group of them, waits now. */
 void policy_submitted(struct policy *policy, struct policy_client *client, uint64_t now_ns);
+
+/*
+ * Whether anybody could be worth waiting for: no client is back within a few microseconds, nor can a timer tell them.
+ * Else policy_answered and policy_idle need not be called.
+ */
+static inline bool policy_can_hold(uint64_t fixed_ns)
+{
+        return fixed_ns >= 10000;
+}
 
 /* A job of its has ended well. `fixed_ns` is what a submission costs by itself. */
 void policy_answered(struct policy *policy, struct policy_client *client, uint64_t fixed_ns, uint64_t now_ns);
