@@ -52,7 +52,7 @@ void ending_set(struct ending *ending, int result, const char *text)
 {
         ending->is_over = true;
         ending->result = result;
-        text_set(ending->text, "%s", text);
+        text_copy(ending->text, text);
 }
 
 int ending_await(struct npumm_client *client, const struct ending *ending, uint64_t deadline_ns)

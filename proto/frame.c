@@ -4,23 +4,20 @@
 
 #include <errno.h>
 
+/* By number; those that are none have no name. */
 static const struct frame_type_info {
         const char *name;
-        enum frame_type type;
         bool from_client;
         bool has_payload;
 } frame_types[] = {
-#define X(name, wire, from_client, payload) {#name, FRAME_##name, from_client, payload},
+#define X(name, wire, from_client, payload) [wire] = {#name, from_client, payload},
         FRAME_TABLE(X)
 #undef X
 };
 
 static const struct frame_type_info *type_find(unsigned type)
 {
-        for (size_t i = 0; i < ARRAY_SIZE(frame_types); i++)
-                if (frame_types[i].type == type)
-                        return &frame_types[i];
-        return NULL;
+        return type < ARRAY_SIZE(frame_types) && frame_types[type].name ? &frame_types[type] : NULL;
 }
 
 const char *frame_type_name(unsigned type)

@@ -445,6 +445,25 @@ static const struct reply_kind {
         {FRAME_SET_DONE, NULL, NULL},
 };
 
+/* What each job brings; false: it is something else. */
+static bool quick_read_reply(const struct frame_header *header, const uint8_t *control,
+                             struct message_text *text, struct reply *ret_reply)
+{
+        struct reply reply = {.type = (enum frame_type)header->type, .id = header->request_id};
+
+        if (header->type == FRAME_ROWS) {
+                if (!message_quick_read_rows(control, header->control_bytes, &reply.rows))
+                        return false;
+        } else if (header->type == FRAME_DONE && header->control_bytes == 0) { /* OK, and nothing to say */
+                text->text[0][0] = '\0';
+                reply.outcome = (struct reply_outcome){.status = STATUS_OK, .text = text->text[0]};
+        } else {
+                return false;
+        }
+        *ret_reply = reply;
+        return true;
+}
+
 bool message_read_reply(const struct frame_header *header, const uint8_t *control, struct message_text *text,
                         struct reply *ret_reply)
 {
@@ -452,6 +471,8 @@ bool message_read_reply(const struct frame_header *header, const uint8_t *contro
         struct budget budget;
         const void *message;
 
+        if (quick_read_reply(header, control, text, ret_reply))
+                return true;
         while (kind->type != header->type) {
                 kind++;
                 assert(kind < reply_kinds + ARRAY_SIZE(reply_kinds)); /* the decoder let it through */
@@ -459,14 +480,6 @@ bool message_read_reply(const struct frame_header *header, const uint8_t *contro
         *ret_reply = (struct reply){.type = kind->type, .id = header->request_id};
         if (!kind->descriptor)
                 return header->control_bytes == 0;
-        if (header->type == FRAME_ROWS &&
-            message_quick_read_rows(control, header->control_bytes, &ret_reply->rows))
-                return true;
-        if (kind->read == outcome_read && header->control_bytes == 0) { /* OK, with nothing to say */
-                text->text[0][0] = '\0';
-                ret_reply->outcome = (struct reply_outcome){.status = STATUS_OK, .text = text->text[0]};
-                return true;
-        }
         message = unpack(kind->descriptor, control, header->control_bytes, &budget);
         return message && kind->read(message, text, ret_reply);
 }
