@@ -16,6 +16,7 @@
 
 #include "arenas.h"
 #include "channel.h"
+#include "home.h"
 #include "matmul.h"
 #include "npumm.h"
 #include "proto/message.h"
@@ -41,7 +42,7 @@ struct call {
 };
 
 struct npumm_client {
-        pid_t pid; /* that connected; in any other process only npumm_close() may do anything */
+        struct home home; /* of the process that connected; in any other only npumm_close() may do anything */
         struct channel channel;
         uint64_t last_id;
         TAILQ_HEAD(, call) calls; /* call::link; oldest first */

@@ -25,10 +25,10 @@ bool entry_read(const void *from, size_t from_bytes, size_t min_bytes, void *to,
 
 int entry_begin(struct npumm_client *client, bool blocks)
 {
-        if (client->pid != getpid())
+        if (!home_is_here(&client->home))
                 return client_fail(client, -EPERM,
                                    "this client belongs to process %jd: connect again after a fork",
-                                   (intmax_t)client->pid);
+                                   (intmax_t)client->home.pid);
         if (blocks && client->in_callback)
                 return client_fail(client, -EDEADLK, "not from inside a callback: return from it first");
         if (channel_has_ended(&client->channel))

@@ -153,7 +153,7 @@ int npumm_connect(const struct npumm_connect_options *options, struct npumm_clie
                 text_set(text, "no memory for a connection");
                 return -ENOMEM;
         }
-        client->pid = getpid();
+        home_init(&client->home);
         TAILQ_INIT(&client->calls);
         arenas_init(&client->arenas);
         jobs_init(&client->jobs);
@@ -174,13 +174,14 @@ void npumm_close(struct npumm_client *client)
 {
         if (!client || client->in_callback)
                 return;
-        if (client->pid == getpid())
+        if (home_is_here(&client->home))
                 channel_end(&client->channel, -ENOTCONN, "closed");
         else
                 channel_disown(&client->channel);
         jobs_deinit(&client->jobs);
         arenas_deinit(&client->arenas);
         channel_deinit(&client->channel);
+        home_deinit(&client->home);
         free(client);
 }
 
@@ -215,7 +216,7 @@ int npumm_alloc(struct npumm_client *client, size_t size_bytes, void **ret_memor
 
 void npumm_free(struct npumm_client *client, void *memory)
 {
-        if (client->pid != getpid())
+        if (!home_is_here(&client->home))
                 return;
         if (!arenas_free(client, memory))
                 (void)client_fail(client, NPUMM_STATUS_INVALID,
@@ -286,7 +287,7 @@ int npumm_cancel(struct npumm_client *client, uint64_t job)
 
 size_t npumm_outstanding(const struct npumm_client *client)
 {
-        return client->pid == getpid() ? client->jobs.n_jobs : 0;
+        return home_is_here(&client->home) ? client->jobs.n_jobs : 0;
 }
 
 /* ---- waiting ---- */
@@ -321,7 +322,7 @@ int npumm_matmul(struct npumm_client *client, const struct npumm_matmul *matmul)
 
 int npumm_fd(const struct npumm_client *client)
 {
-        return client->pid == getpid() ? client->channel.epoll_fd : -1;
+        return home_is_here(&client->home) ? client->channel.epoll_fd : -1;
 }
 
 int npumm_dispatch(struct npumm_client *client, int timeout_ms)
