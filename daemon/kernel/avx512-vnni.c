@@ -46,8 +46,7 @@ static ALWAYS_INLINE void dots_tile(const struct dots *d, const size_t rows, con
                 UNROLL
                 for (size_t v = 0; v < vectors; v++)
                         acc[r][v] = d->init ? _mm512_set1_epi32(d->init[r])
-                                            : _mm512_maskz_loadu_epi32(mask_of(d->cols, v * LANES),
-                                                                       sums + v * LANES);
+                                            : _mm512_loadu_si512(sums + v * LANES);
         }
         /* C may be far away: it is fetched while the sums grow. */
         UNROLL
@@ -71,13 +70,21 @@ static ALWAYS_INLINE void dots_tile(const struct dots *d, const size_t rows, con
                                 DOT(acc[r][v], u[v], group);
                 }
         }
-        UNROLL
-        for (size_t r = 0; r < rows; r++) {
-                int32_t *sums = d->sums + r * d->sums_stride;
-
+        if (d->cols == panels * KERNEL_PANEL_COLS) {
                 UNROLL
-                for (size_t v = 0; v < vectors; v++)
-                        _mm512_mask_storeu_epi32(sums + v * LANES, mask_of(d->cols, v * LANES), acc[r][v]);
+                for (size_t r = 0; r < rows; r++) {
+                        UNROLL
+                        for (size_t v = 0; v < vectors; v++)
+                                _mm512_storeu_si512(d->sums + r * d->sums_stride + v * LANES, acc[r][v]);
+                }
+        } else {
+                UNROLL
+                for (size_t r = 0; r < rows; r++) {
+                        UNROLL
+                        for (size_t v = 0; v < vectors; v++)
+                                _mm512_mask_storeu_epi32(d->sums + r * d->sums_stride + v * LANES,
+                                                         mask_of(d->cols, v * LANES), acc[r][v]);
+                }
         }
 }
 
@@ -125,14 +132,20 @@ static inline __mmask64 mask_of_bytes(size_t n)
         return n >= 64 ? (__mmask64)-1 : ((__mmask64)1 << n) - 1;
 }
 
-static int32_t row_sum(const int8_t *a, size_t k)
+static void begin(const int8_t *a, size_t a_stride, size_t rows, size_t k, int32_t *ret_init)
 {
         const __m512i ones = _mm512_set1_epi8(1);
-        __m512i sum = _mm512_setzero_si512();
 
-        for (size_t i = 0; i < k; i += 64)
-                DOT(sum, ones, _mm512_maskz_loadu_epi8(mask_of_bytes(k - i), a + i));
-        return _mm512_reduce_add_epi32(sum);
+        for (size_t r = 0; r < rows; r++, a += a_stride) {
+                __m512i sum = _mm512_setzero_si512();
+                size_t i = 0;
+
+                for (; i + 64 <= k; i += 64)
+                        DOT(sum, ones, _mm512_loadu_si512(a + i));
+                if (i < k)
+                        DOT(sum, ones, _mm512_maskz_loadu_epi8(mask_of_bytes(k - i), a + i));
+                ret_init[r] = -128 * _mm512_reduce_add_epi32(sum);
+        }
 }
 
 static void copy(const int8_t *a, size_t k, void *ret_copy)
@@ -275,7 +288,7 @@ static const struct kernel_ops ops = {
         .is_supported = is_supported,
         .panels = {0, 4, 4, 4, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1},
         .dots = dots,
-        .row_sum = row_sum,
+        .begin = begin,
         .copy_elem_bytes = 1,
         .copy = copy,
         .pack = pack,

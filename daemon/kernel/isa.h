@@ -30,7 +30,7 @@ struct dots {
         const uint8_t *b; /* the first panel, at the first group */
         size_t panel_stride;
         size_t groups;
-        const int32_t *init; /* what each row starts with; NULL: what is in `sums` */
+        const int32_t *init; /* what each row starts with; NULL: what is in `sums`, then of whole panels */
         int32_t *sums;
         size_t sums_stride; /* in elements */
         size_t cols;        /* those of the last panel may be fewer than 32 */
@@ -41,7 +41,8 @@ struct kernel_ops {
         bool (*is_supported)(void);
         size_t panels[KERNEL_ROWS_MAX + 1]; /* that are best computed together, for each number of rows */
         void (*dots)(const struct dots *dots, size_t rows, size_t panels);
-        int32_t (*row_sum)(const int8_t *a, size_t k);
+        /* What sums begin with: -128 times the sum of each row of A. */
+        void (*begin)(const int8_t *a, size_t a_stride, size_t rows, size_t k, int32_t *ret_init);
         size_t copy_elem_bytes; /* of a row's copy: 1, or 2 where A is never read in place */
         void (*copy)(const int8_t *a, size_t k, void *ret_copy); /* filled up with zeros to a group */
         void (*pack)(const int8_t *b, uint64_t ldb, bool transposed, size_t k, size_t cols,

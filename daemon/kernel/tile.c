@@ -186,6 +186,7 @@ static void register_tile(struct work *w, size_t first, size_t rows, uint64_t pa
         } else if (w->is_summed) {
                 dots.sums = w->scratch->sums + first * SUMS_COLS + panel * KERNEL_PANEL_COLS;
                 dots.sums_stride = SUMS_COLS;
+                dots.cols = panels * KERNEL_PANEL_COLS;
         } else {
                 dots.sums = w->scratch->tile;
                 dots.sums_stride = panels * KERNEL_PANEL_COLS;
@@ -221,7 +222,7 @@ static void folded_tile(struct work *w, size_t first, size_t rows, uint64_t pane
                 };
 
                 for (size_t r = 0; r < rows; r++)
-                        init[r] = -128 * w->ops->row_sum(line_a(&lines[r]) + k + step, step_depth);
+                        w->ops->begin(line_a(&lines[r]) + k + step, 0, 1, step_depth, init + r);
                 w->ops->dots(&dots, rows, panels);
                 for (size_t r = 0; r < rows; r++)
                         output_fold(w->product, w->scratch->tile + r * cols, sums + r * SUMS_COLS, cols);
@@ -256,12 +257,13 @@ static void slice_run(struct work *w, uint64_t k, uint64_t depth)
 /* All of K. */
 static void block_run(struct work *w)
 {
+        const struct line *lines = w->scratch->lines;
         const uint64_t k_all = w->product->k;
         const bool is_packed_here = !w->plan->packed && w->depth < k_all;
 
-        for (size_t i = 0; i < w->rows; i++)
-                w->scratch->init[i] = (int32_t)(0u - 128u * (uint32_t)w->ops->row_sum(
-                                                                    line_a(&w->scratch->lines[i]), k_all));
+        for (size_t i = 0; i < w->rows; i += lines[i].more)
+                w->ops->begin(line_a(&lines[i]), lines[i].product->lda, lines[i].more, k_all,
+                              w->scratch->init + i);
         for (uint64_t k = 0; k < k_all; k += w->depth) {
                 const uint64_t depth = MIN(w->depth, k_all - k);
 

@@ -29,13 +29,15 @@ static void wide_copy(const int8_t *a, size_t k, void *ret_copy)
         }
 }
 
-static int32_t wide_row_sum(const int8_t *a, size_t k)
+static void wide_begin(const int8_t *a, size_t a_stride, size_t rows, size_t k, int32_t *ret_init)
 {
-        int32_t sum = 0;
+        for (size_t r = 0; r < rows; r++, a += a_stride) {
+                int32_t sum = 0;
 
-        for (size_t i = 0; i < k; i++)
-                sum += a[i];
-        return sum;
+                for (size_t i = 0; i < k; i++)
+                        sum += a[i];
+                ret_init[r] = -128 * sum;
+        }
 }
 
 #endif

@@ -131,7 +131,7 @@ static ALWAYS_INLINE __m256i ymm_sums_begin(const struct dots *d, size_t r, size
 {
         if (d->init)
                 return _mm256_set1_epi32(d->init[r]);
-        return _mm256_maskload_epi32(d->sums + r * d->sums_stride + col, ymm_mask_of(d->cols, col));
+        return _mm256_loadu_si256((const __m256i *)(d->sums + r * d->sums_stride + col));
 }
 
 static ALWAYS_INLINE void ymm_sums_end(const struct dots *d, size_t r, size_t col, __m256i sums)
