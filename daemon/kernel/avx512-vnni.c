@@ -35,6 +35,7 @@ static inline __mmask16 mask_of(size_t cols, size_t first)
 static ALWAYS_INLINE void dots_tile(const struct dots *d, const size_t rows, const size_t panels)
 {
         const size_t vectors = 2 * panels, stride = d->a_stride, panel_stride = d->panel_stride;
+        const bool is_far = panels > 1 && d->ahead > 0;
         const char *a = d->a;
         const uint8_t *b = d->b;
         __m512i acc[KERNEL_ROWS_MAX][8];
@@ -61,6 +62,13 @@ static ALWAYS_INLINE void dots_tile(const struct dots *d, const size_t rows, con
                 UNROLL
                 for (size_t v = 0; v < vectors; v++)
                         u[v] = _mm512_load_si512(b + v / 2 * panel_stride + v % 2 * sizeof(__m512i));
+                if (is_far) {
+                        UNROLL
+                        for (size_t v = 0; v < vectors; v++)
+                                _mm_prefetch((const char *)b + v / 2 * panel_stride +
+                                                     v % 2 * sizeof(__m512i) + d->ahead,
+                                             _MM_HINT_T1);
+                }
                 UNROLL
                 for (size_t r = 0; r < rows; r++) {
                         const __m512i group = _mm512_set1_epi32(load_group(a + r * stride));

@@ -30,6 +30,7 @@ struct dots {
         const uint8_t *b; /* the first panel, at the first group */
         size_t panel_stride;
         size_t groups;
+        size_t ahead; /* B is far away: what is so many bytes further on is worth fetching; 0: it is not */
         const int32_t *init; /* what each row starts with; NULL: what is in `sums`, then of whole panels */
         int32_t *sums;
         size_t sums_stride; /* in elements */

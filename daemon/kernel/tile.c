@@ -28,6 +28,9 @@
 #define B_BYTES      ((size_t)1024 * 1024) /* of what is packed at once: 4 panels of the deepest slice */
 /* Rows that are such a multiple apart share a few lines of the first-level cache, and push each other out. */
 #define BAD_STRIDE 2048
+/* Of B, if few rows meet it: more than this comes from beyond the second-level cache. So far ahead it is fetched. */
+#define FAR_BYTES   ((uint64_t)768 * 1024)
+#define AHEAD_BYTES ((size_t)128 * 1024)
 
 static_assert(B_BYTES / (BLOCK_DEPTH * KERNEL_PANEL_COLS) >= 4, "the widest register tile can be packed");
 static_assert(BLOCK_DEPTH % TILE16_DEPTH == 0, "no step of K is cut");
@@ -162,6 +165,19 @@ static void totals_store(const struct work *w, size_t first, size_t rows, uint64
         }
 }
 
+/*
+ * How far ahead B is to be fetched by a register tile so wide: panels are read side by side, so that the same place of
+ * a later tile's is next; if panels are too deep for that, a later place of the same.
+ */
+static size_t bytes_ahead(const struct work *w, size_t panels)
+{
+        const size_t tile_bytes = panels * w->panel_stride;
+
+        if (!w->plan->packed || w->rows > KERNEL_ROWS_MAX || w->columns.n * w->panel_stride < FAR_BYTES)
+                return 0;
+        return tile_bytes <= AHEAD_BYTES ? AHEAD_BYTES / tile_bytes * tile_bytes : 16 * KERNEL_GROUP_BYTES;
+}
+
 /* A register tile: `rows` rows of the block from `first` on; `panel` counts from the first of the columns. */
 static void register_tile(struct work *w, size_t first, size_t rows, uint64_t panel, size_t panels,
                           uint64_t depth, bool is_first_slice)
@@ -176,6 +192,7 @@ static void register_tile(struct work *w, size_t first, size_t rows, uint64_t pa
                 .b = w->b + panel * w->panel_stride,
                 .panel_stride = w->panel_stride,
                 .groups = kernel_groups(depth),
+                .ahead = bytes_ahead(w, panels),
                 .init = is_first_slice ? w->scratch->init + first : NULL,
                 .cols = cols_of(w, w->columns.first + panel, panels),
         };
