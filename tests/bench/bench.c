@@ -156,7 +156,8 @@ static void print_for_people(const struct bench *bench, const json_t *machine)
         json_array_foreach(bench->notes, i, note)(void)
                 printf("%s- %s\n", i == 0 ? "\n" : "", json_string_value(note));
         (void)printf("\n");
-        print_targets(bench);
+        if (!bench->smoke)
+                print_targets(bench);
 }
 
 int bench_finish(struct bench *bench)

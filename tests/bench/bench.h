@@ -15,15 +15,17 @@
  *      "notes": ["what a reader of the figures must know", ...],
  *      "rows": [{"placement": "one CPU", "shape": "1,512,512", "variant": "socket", "us_p50": 12.1,
  *                "us_p50_low": 12.0, "us_p50_high": 12.3, "us_p99": 15.0, ...}, ...],
- *      "charts": [{"title": "...", "x": "clients", "y": "us_p50", "by": "placement", "where": {"part": "clients"},
- *                  "x_label": "...", "y_label": "us", "log_x": true, "log_y": false, "kind": "line"}, ...],
+ *      "charts": [{"title": "...", "x": "clients", "y": "us_p50", "by": "way", "split": "placement",
+ *                  "where": {"part": "clients"}, "kind": "line", "x_label": "...", "y_label": "us", "log_x": true,
+ *                  "log_y": false}, ...],
  *      "targets": [{"name": "...", "measured": 1.05, "bound": 1.07, "op": "<=", "holds": true}, ...]}
  *
  * Rows are flat: numbers, texts, truth values. Units end the key (_us, _ns, _mib, _per_s). The ends of an interval for
  * KEY are KEY_low and KEY_high. Rows may have different keys: those of like keys are one table. What could not be
  * measured is not there. A target that could not be measured has "measured": null and "holds": null. "charts" may be
- * left out: they say what the report draws, "line" of numbers or "bar" of texts along x, a line or colour for each value
- * of `by`, from those rows that have all that `where` says.
+ * left out, as may in them `by`, `split`, `where` and the logs: they say what the report draws, "line" of numbers or
+ * "bar" of texts along x, a line or colour for each value of `by`, a chart for each value of `split`, from those rows
+ * that have x and y and all that `where` says.
  */
 #ifndef TESTS_BENCH_BENCH_H
 #define TESTS_BENCH_BENCH_H
