@@ -95,18 +95,30 @@ double samples_quantile(struct samples *samples, double share)
         return samples->n > 0 ? at_share(samples, share) : 0;
 }
 
-void fit_line(const double *x, const double *y, size_t n, double *ret_start, double *ret_slope)
+void fit_line_weighted(const double *x, const double *y, const double *weights, size_t n, double *ret_start,
+                       double *ret_slope)
 {
-        double x_mean = 0, y_mean = 0, xx = 0, xy = 0;
+        double sum = 0, x_mean = 0, y_mean = 0, xx = 0, xy = 0;
 
+        for (size_t i = 0; i < n; i++)
+                sum += weights ? weights[i] : 1;
         for (size_t i = 0; i < n; i++) {
-                x_mean += x[i] / (double)n;
-                y_mean += y[i] / (double)n;
+                const double share = (weights ? weights[i] : 1) / sum;
+
+                x_mean += share * x[i];
+                y_mean += share * y[i];
         }
         for (size_t i = 0; i < n; i++) {
-                xx += (x[i] - x_mean) * (x[i] - x_mean);
-                xy += (x[i] - x_mean) * (y[i] - y_mean);
+                const double share = (weights ? weights[i] : 1) / sum;
+
+                xx += share * (x[i] - x_mean) * (x[i] - x_mean);
+                xy += share * (x[i] - x_mean) * (y[i] - y_mean);
         }
         *ret_slope = xy / xx;
         *ret_start = y_mean - *ret_slope * x_mean;
+}
+
+void fit_line(const double *x, const double *y, size_t n, double *ret_start, double *ret_slope)
+{
+        fit_line_weighted(x, y, NULL, n, ret_start, ret_slope);
 }

@@ -52,6 +52,10 @@ double samples_quantile(struct samples *samples, double share);
 /* y = start + slope * x by least squares through `n` points, at least two different x. */
 void fit_line(const double *x, const double *y, size_t n, double *ret_start, double *ret_slope);
 
+/* The same where each point has a weight, above 0. */
+void fit_line_weighted(const double *x, const double *y, const double *weights, size_t n, double *ret_start,
+                       double *ret_slope);
+
 #ifdef __cplusplus
 }
 #endif

@@ -98,6 +98,20 @@ START_TEST(test_line)
 }
 END_TEST
 
+/* A point of twice the weight is as two points. */
+START_TEST(test_line_of_weights)
+{
+        const double x[] = {1, 2, 5}, y[] = {1, 3, 4}, weights[] = {1, 2, 1};
+        const double x_twice[] = {1, 2, 2, 5}, y_twice[] = {1, 3, 3, 4};
+        double start, slope, start_twice, slope_twice;
+
+        fit_line_weighted(x, y, weights, 3, &start, &slope);
+        fit_line(x_twice, y_twice, 4, &start_twice, &slope_twice);
+        ck_assert_double_eq_tol(start, start_twice, 1e-9);
+        ck_assert_double_eq_tol(slope, slope_twice, 1e-9);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("samples");
@@ -109,6 +123,7 @@ int main(void)
         tcase_add_test(tcase, test_interval_of_a_hundred);
         tcase_add_test(tcase, test_interval_covers);
         tcase_add_test(tcase, test_line);
+        tcase_add_test(tcase, test_line_of_weights);
         suite_add_tcase(suite, tcase);
         return suite_run(suite);
 }
