@@ -543,7 +543,9 @@ int main(int argc, char **argv)
                 &bench,
                 "Placement: daemon (all threads) and client on CPU 0, by socket. us_job: the median round "
                 "trip; with several jobs outstanding, time a job. daemon_cpu_us_job: the daemon's CPU time a "
-                "job. x_first: over the first point of the same sweep. Memory: what the kernel keeps for "
+                "job. x_first: over the first point of the same sweep. Along depth costs may fall: what "
+                "counts there is how far one "
+                "lies above a smaller depth's. Memory: what the kernel keeps for "
                 "sockets is not in it.");
         bench_daemon_start(&bench, &scene.daemon, 0, "weights-kept-bytes = 0\n");
         cpu_pin(0);
