@@ -259,15 +259,15 @@ static void bench_place(struct bench *bench, const struct placement *placement, 
 static void charts(struct bench *bench)
 {
         bench_chart(bench,
-                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:s}, s:s, s:s}", "title",
+                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:s}, s:s, s:s, s:b}", "title",
                               "Jobs a second at depth 16", "kind", "line", "x", "clients", "y", "jobs_per_s",
                               "by", "stacking", "split", "placement", "where", "depth", 16, "transport",
-                              "socket", "x_label", "client processes", "y_label", "jobs/s"));
-        bench_chart(bench,
-                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:s}, s:s, s:s}", "title",
-                              "The daemon's CPU time for a job at depth 16", "kind", "line", "x", "clients",
-                              "y", "daemon_cpu_ns", "by", "stacking", "split", "placement", "where", "depth",
-                              16, "transport", "socket", "x_label", "client processes", "y_label", "ns"));
+                              "socket", "x_label", "client processes", "y_label", "jobs/s", "log_x", true));
+        bench_chart(bench, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:s}, s:s, s:s, s:b}", "title",
+                                     "The daemon's CPU time for a job at depth 16", "kind", "line", "x",
+                                     "clients", "y", "daemon_cpu_ns", "by", "stacking", "split", "placement",
+                                     "where", "depth", 16, "transport", "socket", "x_label",
+                                     "client processes", "y_label", "ns", "log_x", true));
 }
 
 int main(int argc, char **argv)

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-pack.c - how fast matrices are packed and unpacked, next to memcpy.
+ * bench-pack.c - how fast matrices are packed and unpacked for the NPU, next to memcpy.
  *
- *     bench-pack [--smoke]
+ *     bench-pack [--json] [--smoke] [--seconds=S]
  *
- * Both in one run, turn and turn about on the same buffers, so that whatever else the machine does hits both: memcpy of
- * the matrix between its own place and the slot, then the packer, or the other way round. Prints one line of JSON: for
- * each packer the median over rounds of GB/s, bytes read plus bytes written, and of the ratio to memcpy's in the same
- * round (1: as fast). --smoke makes one round, to see that it runs.
+ * Role:   both turn and turn about on the same buffers, so that whatever else the machine does hits both: memcpy of the
+ *         matrix between its own place and the slot, then the packer, or the other way round.
+ * Places: unpinned; nothing but memory has a part in it.
+ *
+ * For each packer the median over rounds of GB/s, bytes read plus bytes written, and of the ratio to memcpy's in the same
+ * round (1: as fast).
  */
-#include <stdio.h>
-#include <time.h>
-
 #include "daemon/npu/pack.h"
-#include "tests/bench/median.h"
+#include "tests/bench/bench.h"
+#include "tests/lib/process.h"
 #include "tests/lib/rng.h"
 
-enum { ROUNDS = 1001, WARM_ROUNDS = 50, M = 1500, K = 512, N = 512, PAGE = 4096 };
+enum { WARM_ROUNDS = 50, M = 1500, K = 512, N = 512, PAGE = 4096 };
 
 static struct product product = {.m = M, .k = K, .n = N, .lda = K, .ldb = N, .ldc = N, .form = OUTPUT_INT32};
 static const struct pack_part part = {.product = &product, .rows = M, .cols = N};
@@ -49,17 +49,9 @@ struct subject {
         size_t written;   /* by the packer */
 };
 
-static double now_ns(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 static double run_ns(const struct subject *subject, bool by_memcpy)
 {
-        const double start_ns = now_ns();
+        const uint64_t start_ns = now_ns();
 
         if (by_memcpy) {
                 memcpy(subject->to, subject->from, subject->bytes);
@@ -67,29 +59,40 @@ static double run_ns(const struct subject *subject, bool by_memcpy)
         } else {
                 subject->run();
         }
-        return now_ns() - start_ns;
+        return (double)(now_ns() - start_ns);
 }
 
-static void measure(const struct subject *subject, size_t n_rounds)
+static void measure(struct bench *bench, const struct subject *subject, double share)
 {
-        static double packer[ROUNDS], copy[ROUNDS], ratio[ROUNDS];
+        struct samples packer = {0}, copy = {0}, ratio = {0};
+        struct summary packer_summary, ratio_summary;
+        json_t *row = json_pack("{s:s}", "matrix", subject->name);
 
-        for (size_t i = 0; i < n_rounds + WARM_ROUNDS; i++) {
-                const size_t at = i < WARM_ROUNDS ? 0 : i - WARM_ROUNDS; /* the warm ones are overwritten */
-                double ns[2];
+        for (size_t i = 0; i < (bench->smoke ? 1 : WARM_ROUNDS); i++)
+                subject->run();
+        for (struct rounds rounds = rounds_of(bench, share); rounds_next(&rounds);) {
+                double ns[2], speed[2];
 
                 for (size_t turn = 0; turn < 2; turn++) {
-                        const bool by_memcpy = (turn + i) % 2 == 0;
+                        const bool by_memcpy = (turn + rounds.n) % 2 == 0;
 
                         ns[by_memcpy] = run_ns(subject, by_memcpy);
                 }
-                packer[at] = (double)(subject->bytes + subject->written) / ns[false];
-                copy[at] = (double)(2 * subject->bytes) / ns[true];
-                ratio[at] = packer[at] / copy[at];
+                speed[false] = (double)(subject->bytes + subject->written) / ns[false];
+                speed[true] = (double)(2 * subject->bytes) / ns[true];
+                samples_push(&packer, speed[false]);
+                samples_push(&copy, speed[true]);
+                samples_push(&ratio, speed[false] / speed[true]);
         }
-        (void)printf("\"%s\": {\"gb_per_s\": %.2f, \"memcpy_gb_per_s\": %.2f, \"ratio\": %.3f}",
-                     subject->name, median(packer, n_rounds), median(copy, n_rounds),
-                     median(ratio, n_rounds));
+        packer_summary = samples_summarize(&packer);
+        ratio_summary = samples_summarize(&ratio);
+        bench_put(row, "gb_per_s", &packer_summary, NULL);
+        (void)json_object_set_new(row, "memcpy_gb_per_s", json_real(samples_median(&copy)));
+        bench_put(row, "x_memcpy", &ratio_summary, NULL);
+        bench_row(bench, row);
+        samples_free(&packer);
+        samples_free(&copy);
+        samples_free(&ratio);
 }
 
 /* Whole pages, warm, and with something in them. */
@@ -105,12 +108,14 @@ static void *buffer_new(struct rng *rng, size_t bytes)
 
 int main(int argc, char **argv)
 {
-        const size_t n_rounds = argc > 1 && strcmp(argv[1], "--smoke") == 0 ? 1 : ROUNDS;
+        struct bench bench;
         const struct stream64_size size = stream64_size_of(M, K, N);
         struct stream64_job *job = &batch.jobs[0];
         struct rng rng = {.state = 1}; /* whatever they hold, they take as long */
         int8_t *a, *b;
 
+        bench_init(&bench, "pack", "How fast matrices are packed for the NPU, next to memcpy", 5, argc, argv);
+        bench_note(&bench, "Placement: unpinned, one thread. GB/s: bytes read plus bytes written.");
         job->size = size;
         job->a.lane_stride = size.m * size.k * STREAM64_A_OBJECT_BYTES;
         job->b.lane_stride = size.n * size.k * STREAM64_B_OBJECT_BYTES;
@@ -129,19 +134,16 @@ int main(int argc, char **argv)
                 {"b_512x512_transposed", run_b, b_slot, b, K * N, K * N},
         };
 
-        (void)printf("{\"bench\": \"pack\", \"rounds\": %zu", n_rounds);
         for (size_t i = 0; i < ARRAY_SIZE(subjects); i++) {
                 product.b_transposed = i == ARRAY_SIZE(subjects) - 1;
                 product.ldb = product.b_transposed ? K : N;
-                (void)printf(", ");
-                measure(&subjects[i], n_rounds);
+                measure(&bench, &subjects[i], 1.0 / ARRAY_SIZE(subjects));
         }
-        (void)printf("}\n");
         free(a);
         free(b);
         free(product.c);
         free(a_slot);
         free(b_slot);
         free(c_slot);
-        return 0;
+        return bench_finish(&bench);
 }

@@ -529,7 +529,7 @@ static void chart(struct bench *bench, const char *part, const char *title, cons
         bench_chart(bench,
                     json_pack("{s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:b, s:b}", "title", title, "kind",
                               "line", "x", axis, "y", "us_job", "where", "part", part, "x_label", label,
-                              "y_label", "us a job", "log_x", true, "log_y", strcmp(part, "size") == 0));
+                              "y_label", "µs a job", "log_x", true, "log_y", strcmp(part, "size") == 0));
 }
 
 int main(int argc, char **argv)

@@ -2,146 +2,123 @@
 /*
  * bench-stacking.c - what stacking along M gains on the CPU where jobs meet, and costs a client that is alone.
  *
- *     bench-stacking DAEMON [ROUNDS]
+ *     bench-stacking [--json] [--smoke] [--seconds=S] [--daemon=PROGRAM]
  *
- * Both ways in one run, turn and turn about, so that whatever else the machine does hits both: a round sends the same
- * jobs of (1,512,512) on one set of weights with stacking on, then off. Prints one line of JSON: medians over rounds of
- * microseconds a job, and of the ratio off / on in each round (above 1: stacking is faster).
+ * Role:   one client sends jobs of (1,512,512) on one set of weights, one at a time, and in groups of sixteen that are
+ *         queued together; each with stacking on, then off, turn and turn about.
+ * Places: unpinned.
+ *
+ * Medians over rounds of microseconds a job, and of the ratio off / on in each round (above 1: stacking is faster).
  */
-#include <stdio.h>
-
 #include "client/npumm.h"
-#include "tests/bench/median.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/load.h"
 #include "tests/lib/process.h"
-#include "tests/lib/rng.h"
 
-#include <time.h>
+enum { K = 512, N = 512, MEETING = 16, JOBS = 320, JOBS_SMOKE = 16 };
 
-enum { K = 512, N = 512, MEETING = 16 };
-
-struct bench {
-        struct npumm_client *client;
-        uint64_t weights;
-        int8_t *a;
-        int32_t *c;
+struct group {
+        struct load load;
         size_t n_done;
 };
 
-static double now_us(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static void check(const struct bench *bench, int r, const char *what)
+static void check(const struct group *group, int r, const char *what)
 {
         if (r != 0)
-                die(0, "%s: %s", what, bench->client ? npumm_text(bench->client) : npumm_strerror(r));
+                die(0, "%s: %s", what, npumm_text(group->load.client));
 }
 
 static void on_done(struct npumm_client *client, uint64_t job, int result, void *userdata)
 {
-        struct bench *bench = userdata;
+        struct group *group = userdata;
 
         (void)client;
         (void)job;
-        check(bench, result, "a job");
-        bench->n_done++;
+        check(group, result, "a job");
+        group->n_done++;
 }
 
 /* `n_jobs` jobs, `together` at a time as one group; returns microseconds a job. */
-static double run(struct bench *bench, size_t n_jobs, size_t together)
+static double run(struct group *group, size_t n_jobs, size_t together)
 {
-        const double start_us = now_us();
+        const uint64_t start_ns = now_ns();
 
         for (size_t i = 0; i < n_jobs; i += together) {
-                bench->n_done = 0;
+                group->n_done = 0;
                 for (size_t j = 0; j < together; j++) {
                         const struct npumm_matmul job = {
                                 .size = sizeof job,
                                 .m = 1,
                                 .k = K,
                                 .n = N,
-                                .a = bench->a + j * K,
-                                .c = bench->c + j * N,
-                                .weights = bench->weights,
+                                .a = group->load.slots[j].a,
+                                .c = group->load.slots[j].c,
+                                .weights = group->load.weights,
                                 .flags = j + 1 < together ? NPUMM_MATMUL_MORE : 0,
                         };
 
-                        check(bench, npumm_submit(bench->client, &job, NULL, on_done, bench, NULL), "submit");
+                        check(group, npumm_submit(group->load.client, &job, NULL, on_done, group, NULL),
+                              "submit");
                 }
-                while (bench->n_done < together)
-                        check(bench, npumm_dispatch(bench->client, -1), "dispatch");
+                while (group->n_done < together)
+                        check(group, npumm_dispatch(group->load.client, -1), "dispatch");
         }
-        return (now_us() - start_us) / (double)n_jobs;
+        return (double)(now_ns() - start_ns) / 1e3 / (double)n_jobs;
 }
 
-static void compare_both(struct bench *bench, const char *name, size_t n_rounds, size_t n_jobs,
-                         size_t together)
+static void report(struct bench *bench, const char *name, struct samples *on_us, struct samples *off_us,
+                   struct samples *ratios)
 {
-        double *on_us = calloc(n_rounds, sizeof *on_us), *off_us = calloc(n_rounds, sizeof *off_us);
-        double *ratio = calloc(n_rounds, sizeof *ratio);
+        const struct summary on = samples_summarize(on_us), off = samples_summarize(off_us);
+        const struct summary ratio = samples_summarize(ratios);
+        json_t *row = json_pack("{s:s}", "jobs", name);
 
-        if (!on_us || !off_us || !ratio)
-                die(0, "no memory");
-        for (size_t i = 0; i < n_rounds; i++) {
-                const bool on_first = i % 2 == 0;
-
-                for (int turn = 0; turn < 2; turn++) {
-                        const bool is_on = (turn == 0) == on_first;
-
-                        check(bench, npumm_set(bench->client, "stacking", is_on ? "on" : "off"), "set");
-                        *(is_on ? &on_us[i] : &off_us[i]) = run(bench, n_jobs, together);
-                }
-                ratio[i] = off_us[i] / on_us[i];
-        }
-        (void)printf("\"%s\": {\"on_us\": %.2f, \"off_us\": %.2f, \"off_over_on\": %.3f}", name,
-                     median(on_us, n_rounds), median(off_us, n_rounds), median(ratio, n_rounds));
-        free(on_us);
-        free(off_us);
-        free(ratio);
+        bench_put(row, "on_us_job", &on, NULL);
+        bench_put(row, "off_us_job", &off, NULL);
+        bench_put(row, "x_off_over_on", &ratio, NULL);
+        bench_row(bench, row);
 }
 
-static void bench_open(struct bench *bench, const char *socket_path)
+static void compare(struct bench *bench, struct group *group, const char *name, size_t together)
 {
-        const struct npumm_connect_options options = {.size = sizeof options, .socket_path = socket_path};
-        struct npumm_weights_spec spec = {.size = sizeof spec, .k = K, .n = N};
-        char text[NPUMM_TEXT_MAX];
-        struct rng rng = {.state = 1}; /* whatever they hold, they take as long */
-        void *memory;
+        struct samples on_us = {0}, off_us = {0}, ratios = {0};
+        const size_t n_jobs = bench->smoke ? JOBS_SMOKE : JOBS;
 
-        if (npumm_connect(&options, &bench->client, text) != 0)
-                die(0, "%s", text);
-        check(bench, npumm_alloc(bench->client, MEETING * K, &memory), "alloc");
-        bench->a = memory;
-        check(bench, npumm_alloc(bench->client, MEETING * N * sizeof *bench->c, &memory), "alloc");
-        bench->c = memory;
-        check(bench, npumm_alloc(bench->client, K * N, &memory), "alloc");
-        spec.b = memory;
-        rng_fill(&rng, bench->a, MEETING * K);
-        rng_fill(&rng, memory, K * N);
-        check(bench, npumm_weights_load(bench->client, &spec, &bench->weights), "weights");
+        for (struct rounds rounds = rounds_of(bench, 0.5); rounds_next(&rounds);) {
+                double us[2]; /* off, on */
+
+                for (size_t turn = 0; turn < 2; turn++) {
+                        const bool is_on = (turn + rounds.n) % 2 == 0;
+
+                        load_set(&group->load, "stacking", is_on ? "on" : "off");
+                        us[is_on] = run(group, n_jobs, together);
+                }
+                samples_push(&off_us, us[false]);
+                samples_push(&on_us, us[true]);
+                samples_push(&ratios, us[false] / us[true]);
+        }
+        report(bench, name, &on_us, &off_us, &ratios);
+        samples_free(&on_us);
+        samples_free(&off_us);
+        samples_free(&ratios);
 }
 
 int main(int argc, char **argv)
 {
-        const size_t n_rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 41;
+        static struct group group;
         struct daemon_process daemon;
-        struct bench bench = {0};
+        struct load_spec spec = {.socket_path = daemon.socket_path, .m = 1, .k = K, .n = N, .depth = MEETING};
+        struct bench bench;
 
-        if (argc < 2 || n_rounds < 1)
-                die(0, "usage: bench-stacking DAEMON [ROUNDS]");
-        daemon_process_start(&daemon, argv[1], NULL);
-        bench_open(&bench, daemon.socket_path);
-        (void)run(&bench, 200, 1); /* warm */
-        (void)printf("{\"bench\": \"stacking\", \"shape\": [1, %d, %d], \"rounds\": %zu, ", K, N, n_rounds);
-        compare_both(&bench, "alone", n_rounds, 200, 1);
-        (void)printf(", ");
-        compare_both(&bench, "sixteen_together", n_rounds, 320, MEETING);
-        (void)printf("}\n");
-        npumm_close(bench.client);
+        bench_init(&bench, "stacking", "What stacking gains where jobs meet, and costs where they do not", 5,
+                   argc, argv);
+        bench_note(&bench,
+                   "Placement: unpinned. One client, (1,512,512), resident weights, A and C in the arena.");
+        bench_daemon_start(&bench, &daemon, BENCH_ANY_CPU, NULL);
+        (void)load_open(&group.load, &spec);
+        compare(&bench, &group, "one at a time", 1);
+        compare(&bench, &group, "sixteen together", MEETING);
+        load_close(&group.load);
         daemon_process_stop(&daemon);
-        return 0;
+        return bench_finish(&bench);
 }

@@ -130,11 +130,12 @@ def frame(title, chart, y_axis):
     return parts
 
 
-def legend(names, mark):
+def legend(what, names, mark):
     """Below, in as many lines as it takes."""
-    if names == [None]:
+    if not what:
         return []
-    parts, x, y = [], LEFT, HEIGHT - BOTTOM + 60
+    y = HEIGHT - BOTTOM + 60
+    parts, x = [text(LEFT, y, f"{what}:", "start")], LEFT + 16 + 7 * len(what)
     for i, name in enumerate(names):
         width = 30 + 7 * len(str(name))
         if x + width > WIDTH - RIGHT and x > LEFT:
@@ -170,7 +171,7 @@ def line_chart(title, chart, rows):
             if row.get(y_key + "_low") and row.get(y_key + "_high"):
                 parts.append(line(x, y_axis.at(row[y_key + "_low"]), x, y_axis.at(row[y_key + "_high"]), f"s{colour}"))
             parts.append(marker(x, y, colour))
-    return parts + legend(names, marker)
+    return parts + legend(by, names, marker)
 
 
 def bar_chart(title, chart, rows):
@@ -196,7 +197,7 @@ def bar_chart(title, chart, rows):
     def square(x, y, i):
         return f'<rect x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10" class="f{i}"/>'
 
-    return parts + legend(names, square)
+    return parts + legend(by, names, square)
 
 
 def rows_of(chart, rows):

@@ -22,11 +22,12 @@ expect() {
         fi
 }
 
-for option in --list '--xrt \[FOLDER\]' --help; do
+for option in --list --bench '--xrt \[FOLDER\]' --help; do
         expect 0 "^  $option " "$setup" --help
 done
 expect 2 '^Usage: ' "$setup" --nonsense
 expect 2 '^Usage: ' "$setup" --list more
+expect 2 '^Usage: ' "$setup" --bench more
 expect 2 '^Usage: ' "$setup" --xrt one two
 expect 0 '^libuv1-dev$' "$setup" --list
 if "$setup" --list | grep -vE '^[a-z0-9][a-z0-9+.-]+$'; then
