@@ -4,11 +4,12 @@
  *
  *     bench-clients [--json] [--smoke] [--seconds=S] [--daemon=PROGRAM]
  *
- * Role:   1 to 8 processes, each with 1 or 16 jobs of (1,512,512) outstanding, all on the same weights; stacking on, then
- *         off, and one process that calls the kernel by itself, turn and turn about on one daemon.
+ * Role:   1 to 8 processes, each with 1 or 16 jobs of (1,512,512) outstanding, all on the same weights; stacking on,
+ *         then off, and one process that calls the kernel by itself, turn and turn about on one daemon.
  * Places: "unpinned", or "pinned": the daemon on CPU 1, clients on CPU 0. The process that calls the kernel: on CPU 1.
  *
- * A turn is a fraction of a second. Ratios are medians over rounds of the ratio in a round; latencies those of all jobs.
+ * A turn is a fraction of a second. Ratios are medians over rounds of the ratio in a round; latencies those of all
+ * jobs.
  */
 #include <math.h>
 #include <stdio.h>

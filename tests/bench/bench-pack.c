@@ -8,8 +8,8 @@
  *         matrix between its own place and the slot, then the packer, or the other way round.
  * Places: unpinned; nothing but memory has a part in it.
  *
- * For each packer the median over rounds of GB/s, bytes read plus bytes written, and of the ratio to memcpy's in the same
- * round (1: as fast).
+ * For each packer the median over rounds of GB/s, bytes read plus bytes written, and of the ratio to memcpy's in the
+ * same round (1: as fast).
  */
 #include "daemon/npu/pack.h"
 #include "tests/bench/bench.h"

@@ -9,8 +9,8 @@
  * Places: the client, and whatever is called in process, on CPU 0; the other side, all of its threads, on CPU 0
  *         ("one CPU") or CPU 1 ("two CPUs").
  *
- * Everything about one shape takes turns, a few milliseconds each: the median of a turn's jobs is compared with that of the
- * product in process in the same round, and the ratio is the median over rounds.
+ * Everything about one shape takes turns, a few milliseconds each: the median of a turn's jobs is compared with that
+ * of the product in process in the same round, and the ratio is the median over rounds.
  */
 #include <math.h>
 #include <stdio.h>
@@ -183,17 +183,15 @@ static void add(struct shape_bench *shape, const struct variant *variant)
         shape->variants[shape->n++] = *variant;
 }
 
-static void bench_shape(struct bench *bench, const struct shape *size, const struct floor *floor,
-                        const struct daemon_process *daemons, size_t n_places)
-{
-        struct load loads[PLACE_MAX][2];
-        bool is_open[PLACE_MAX][2] = {0};
-        struct shape_bench shape = {0};
-        int32_t *c = malloc(size->m * size->n * sizeof *c);
-        struct bench_product *product;
+/* The clients of one shape. */
+struct crowd {
+        struct load loads[PLACE_MAX][2]; /* by socket, by ring */
+        bool is_open[PLACE_MAX][2];
+};
 
-        if (!c)
-                die(0, "no memory");
+static void crowd_open(struct crowd *crowd, const struct shape *size, const struct daemon_process *daemons,
+                       size_t n_places)
+{
         for (size_t place = 0; place < n_places; place++) {
                 for (size_t ring = 0; ring < 2; ring++) {
                         const struct load_spec spec = {
@@ -205,42 +203,72 @@ static void bench_shape(struct bench *bench, const struct shape *size, const str
                                 .depth = 1,
                         };
 
-                        is_open[place][ring] = load_open(&loads[place][ring], &spec);
+                        crowd->is_open[place][ring] = load_open(&crowd->loads[place][ring], &spec);
                 }
         }
-        product = bench_product_new(size->m, size->k, size->n, loads[0][0].slots[0].a, loads[0][0].b, c);
-        add(&shape, &(struct variant){.way = IN_PROCESS, .product = product});
+}
+
+static void crowd_close(struct crowd *crowd)
+{
+        for (size_t place = 0; place < PLACE_MAX; place++) {
+                for (size_t ring = 0; ring < 2; ring++) {
+                        if (crowd->is_open[place][ring])
+                                load_close(&crowd->loads[place][ring]);
+                }
+        }
+}
+
+static void add_all(struct shape_bench *shape, struct crowd *crowd, const struct floor *floor,
+                    struct bench_product *product, size_t n_places)
+{
+        add(shape, &(struct variant){.way = IN_PROCESS, .product = product});
         for (enum place place = 0; place < n_places; place++) {
                 for (enum pingpong_kind kind = 0; kind < PINGPONG_KIND_MAX; kind++)
-                        add(&shape, &(struct variant){.place = place,
-                                                      .way = kind == PINGPONG_SOCKET ? RAW_SOCKET : FUTEX,
-                                                      .pingpong = floor->pingpongs[place][kind]});
+                        add(shape, &(struct variant){.place = place,
+                                                     .way = kind == PINGPONG_SOCKET ? RAW_SOCKET : FUTEX,
+                                                     .pingpong = floor->pingpongs[place][kind]});
                 for (size_t ring = 0; ring < 2; ring++) {
-                        if (is_open[place][ring])
-                                add(&shape, &(struct variant){.place = place,
-                                                              .way = ring ? RING : SOCKET,
-                                                              .load = &loads[place][ring]});
+                        if (crowd->is_open[place][ring])
+                                add(shape, &(struct variant){.place = place,
+                                                             .way = ring ? RING : SOCKET,
+                                                             .load = &crowd->loads[place][ring]});
                 }
         }
+}
+
+static void shape_bench_free(struct shape_bench *shape)
+{
+        for (size_t i = 0; i < shape->n; i++) {
+                samples_free(&shape->variants[i].all_us);
+                samples_free(&shape->variants[i].rounds_us);
+                samples_free(&shape->variants[i].ratios);
+        }
+        samples_free(&shape->over_floor);
+}
+
+static void bench_shape(struct bench *bench, const struct shape *size, const struct floor *floor,
+                        const struct daemon_process *daemons, size_t n_places)
+{
+        static struct crowd crowd;
+        const struct load *first = &crowd.loads[ONE_CPU][0];
+        struct shape_bench shape = {0};
+        int32_t *c = calloc(size->m * size->n, sizeof *c);
+        struct bench_product *product;
+
+        if (!c)
+                die(0, "no memory");
+        crowd_open(&crowd, size, daemons, n_places);
+        product = bench_product_new(size->m, size->k, size->n, first->slots[0].a, first->b, c);
+        add_all(&shape, &crowd, floor, product, n_places);
         measure(bench, &shape);
         report(bench, size, &shape, n_places);
         judge(bench, size, &shape);
-        if (memcmp(c, loads[0][0].slots[0].c, size->m * size->n * sizeof *c) != 0)
+        if (memcmp(c, first->slots[0].c, size->m * size->n * sizeof *c) != 0)
                 die(0, "the daemon's product is not that in process");
-        for (size_t i = 0; i < shape.n; i++) {
-                samples_free(&shape.variants[i].all_us);
-                samples_free(&shape.variants[i].rounds_us);
-                samples_free(&shape.variants[i].ratios);
-        }
-        samples_free(&shape.over_floor);
+        shape_bench_free(&shape);
         (void)bench_product_free(product);
         free(c);
-        for (size_t place = 0; place < n_places; place++) {
-                for (size_t ring = 0; ring < 2; ring++) {
-                        if (is_open[place][ring])
-                                load_close(&loads[place][ring]);
-                }
-        }
+        crowd_close(&crowd);
 }
 
 int main(int argc, char **argv)

@@ -4,16 +4,14 @@
  *
  *     bench-scale [--json] [--smoke] [--seconds=S] [--daemon=PROGRAM]
  *
- * Role:   sweeps along one axis each, with everything else as it was: the product's size; idle clients, 1 to 64; resident
- *         weights, 1 to 10,000 small ones beside those in use; jobs outstanding, 1 to 64, stacked and not. And the
- *         memory that an idle client and a resident weight take.
+ * Role:   sweeps along one axis each, with everything else as it was: the product's size; idle clients, 1 to 64;
+ *         resident weights, 1 to 10,000 small ones beside those in use; jobs outstanding, 1 to 64, stacked and not.
+ *         And the memory that an idle client and a resident weight take.
  * Places: all of the daemon and the client on CPU 0, where the costs of both sides show and waking a CPU does not.
  *
- * A sweep goes up, then down, again and again. What a point costs is the median over sweeps, and its ratio to the first
- * point's the median of the ratio in a sweep. Cost: the median round trip of a job, or where several are outstanding the
- * time a job; and the daemon's CPU time a job.
+ * The cost of a job: its median round trip, or where several are outstanding the time from answer to answer; and the
+ * daemon's CPU time. sweep.h says how.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,37 +20,15 @@
 #include "proto/base.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/load.h"
+#include "tests/bench/sweep.h"
 #include "tests/lib/process.h"
 
-#define TURN_NS       15000000u
-#define TURN_SMOKE_NS 1000000u
-#define FLAT_PERCENT  10.0
-
-enum { K = 512, N = 512, SMALL = 64 /* rows and columns of weights that only lie there */, POINTS_MAX = 12 };
+enum { K = 512, N = 512, SMALL = 64 /* rows and columns of weights that only lie there */ };
 enum { IDLE_MAX = 64, RESIDENTS_MAX = 10000, RESIDENTS_SMOKE = 100 };
-
-struct point {
-        double x;
-        struct samples us, cpu_us;             /* a job, a turn each */
-        struct samples us_ratio, cpu_us_ratio; /* over the first point's in the same sweep */
-};
-
-/* One axis. */
-struct sweep {
-        const char *part; /* borrowed: literals, as all texts */
-        const char *axis;
-        double share; /* of the time */
-        size_t n;
-        struct point points[POINTS_MAX];
-        /* Makes the world that of the point; returns who then works. */
-        struct load *(*go_to)(void *world, size_t point);
-        void *world; /* borrowed */
-};
 
 struct scene {
         struct bench *bench;
         struct daemon_process daemon;
-        struct samples scratch;
 };
 
 static struct load_spec spec_of(const struct scene *scene, uint64_t m, uint64_t k, uint64_t n, size_t depth)
@@ -65,129 +41,6 @@ static void load_open_or_die(struct load *load, const struct load_spec *spec)
 {
         if (!load_open(load, spec))
                 die(0, "no socket");
-}
-
-/* ---- sweeping ---- */
-
-static void take_turn(struct scene *scene, struct point *point, struct load *load)
-{
-        const uint64_t turn_ns = scene->bench->smoke ? TURN_SMOKE_NS : TURN_NS;
-        uint64_t start_ns, cpu_start_ns;
-        double n;
-
-        load_run(load, load->depth, 0, NULL); /* warm */
-        samples_clear(&scene->scratch);
-        cpu_start_ns = cpu_ns(scene->daemon.pid);
-        start_ns = now_ns();
-        load_run(load, load->depth, start_ns + turn_ns, &scene->scratch);
-        n = (double)scene->scratch.n;
-        samples_push(&point->us, load->depth > 1 ? (double)(now_ns() - start_ns) / 1e3 / n
-                                                 : samples_median(&scene->scratch));
-        samples_push(&point->cpu_us, (double)(cpu_ns(scene->daemon.pid) - cpu_start_ns) / 1e3 / n);
-}
-
-/* Before samples are sorted: turn `at` of every point is of the same sweep. */
-static void compare_with_first(struct sweep *sweep, size_t at)
-{
-        const struct point *first = &sweep->points[0];
-
-        for (size_t i = 0; i < sweep->n; i++) {
-                struct point *point = &sweep->points[i];
-
-                samples_push(&point->us_ratio, point->us.values[at] / first->us.values[at]);
-                samples_push(&point->cpu_us_ratio, point->cpu_us.values[at] / first->cpu_us.values[at]);
-        }
-}
-
-static void sweep_run(struct scene *scene, struct sweep *sweep)
-{
-        for (struct rounds rounds = rounds_of(scene->bench, sweep->share); rounds_next(&rounds);) {
-                for (size_t i = 0; i < sweep->n; i++) {
-                        const size_t at = rounds.n % 2 ? i : sweep->n - 1 - i;
-
-                        take_turn(scene, &sweep->points[at], sweep->go_to(sweep->world, at));
-                }
-                compare_with_first(sweep, rounds.n - 1);
-        }
-}
-
-static void sweep_report(const struct scene *scene, struct sweep *sweep)
-{
-        for (size_t i = 0; i < sweep->n; i++) {
-                struct point *point = &sweep->points[i];
-                const struct summary us = samples_summarize(&point->us),
-                                     cpu_us = samples_summarize(&point->cpu_us);
-                const struct summary ratio = samples_summarize(&point->us_ratio);
-                json_t *row = json_pack("{s:s, s:f}", "part", sweep->part, sweep->axis, point->x);
-
-                bench_put(row, "us_job", &us, NULL);
-                bench_put(row, "daemon_cpu_us_job", &cpu_us, NULL);
-                bench_put(row, "x_first", &ratio, NULL);
-                (void)json_object_set_new(row, "cpu_x_first",
-                                          json_real(samples_median(&point->cpu_us_ratio)));
-                bench_row(scene->bench, row);
-        }
-}
-
-static void sweep_free(struct sweep *sweep)
-{
-        for (size_t i = 0; i < sweep->n; i++) {
-                samples_free(&sweep->points[i].us);
-                samples_free(&sweep->points[i].cpu_us);
-                samples_free(&sweep->points[i].us_ratio);
-                samples_free(&sweep->points[i].cpu_us_ratio);
-        }
-}
-
-static double ratio_at(struct sweep *sweep, size_t point, bool is_cpu)
-{
-        return samples_median(is_cpu ? &sweep->points[point].cpu_us_ratio : &sweep->points[point].us_ratio);
-}
-
-/* How far any point lies from the first, in percent. */
-static double deviation_of(struct sweep *sweep, bool is_cpu)
-{
-        double most = 0;
-
-        for (size_t i = 1; i < sweep->n; i++)
-                most = fmax(most, 100 * fabs(ratio_at(sweep, i, is_cpu) - 1));
-        return most;
-}
-
-/* How far any point lies above one before it, in percent: costs may fall. */
-static double rise_of(struct sweep *sweep, bool is_cpu)
-{
-        double least = 1, most = 0;
-
-        for (size_t i = 1; i < sweep->n; i++) {
-                const double ratio = ratio_at(sweep, i, is_cpu);
-
-                most = fmax(most, 100 * (ratio / least - 1));
-                least = fmin(least, ratio);
-        }
-        return most;
-}
-
-/* The line through a sweep, and whether it is flat. */
-static void sweep_judge(const struct scene *scene, struct sweep *sweep, bool may_fall)
-{
-        double x[POINTS_MAX], y[POINTS_MAX], start, slope;
-        char name[128];
-
-        for (size_t i = 0; i < sweep->n; i++) {
-                x[i] = sweep->points[i].x;
-                y[i] = samples_median(&sweep->points[i].us) * 1e3;
-        }
-        fit_line(x, y, sweep->n, &start, &slope);
-        for (int is_cpu = 0; is_cpu < 2; is_cpu++) {
-                (void)snprintf(name, sizeof name, "%s, %g to %g: %s of %s a job in percent", sweep->part,
-                               x[0], x[sweep->n - 1], may_fall ? "largest rise" : "largest deviation",
-                               is_cpu ? "the daemon's CPU time" : "the time");
-                bench_target(scene->bench, name,
-                             may_fall ? rise_of(sweep, is_cpu) : deviation_of(sweep, is_cpu),
-                             "<=", FLAT_PERCENT);
-        }
-        bench_note(scene->bench, "%s: slope %.3f ns a job for each of %s.", sweep->part, slope, sweep->axis);
 }
 
 /* ---- the product's size ---- */
@@ -207,7 +60,7 @@ static struct load *size_go_to(void *world, size_t point)
 /* The line by relative errors, so that small products count as much as large ones. */
 static void size_fit(const struct scene *scene, struct sweep *sweep)
 {
-        double x[POINTS_MAX], y[POINTS_MAX], weights[POINTS_MAX], start, slope;
+        double x[SWEEP_POINTS_MAX], y[SWEEP_POINTS_MAX], weights[SWEEP_POINTS_MAX], start, slope;
 
         for (size_t i = 0; i < sweep->n; i++) {
                 x[i] = sweep->points[i].x;
@@ -247,7 +100,7 @@ static void bench_size(struct scene *scene)
                 load_open_or_die(&loads[i], &spec);
                 sweep.points[i].x = (double)(spec.m * spec.k * spec.n) / 1e6;
         }
-        sweep_run(scene, &sweep);
+        sweep_run(scene->bench, &sweep, scene->daemon.pid);
         size_fit(scene, &sweep);
         for (size_t i = 0; i < sweep.n; i++)
                 load_close(&loads[i]);
@@ -303,11 +156,11 @@ static void bench_idlers(struct scene *scene)
         load_open_or_die(&idlers.load, &spec);
         for (size_t i = 0; i < sweep.n; i++)
                 sweep.points[i].x = counts[i];
-        sweep_run(scene, &sweep);
+        sweep_run(scene->bench, &sweep, scene->daemon.pid);
         idlers_set(&idlers, 0);
         load_close(&idlers.load);
-        sweep_report(scene, &sweep);
-        sweep_judge(scene, &sweep, false);
+        sweep_report(scene->bench, &sweep);
+        sweep_judge(scene->bench, &sweep);
         sweep_free(&sweep);
 }
 
@@ -395,11 +248,11 @@ static void bench_residents(struct scene *scene)
                 residents.counts[sweep.n] = count;
                 sweep.points[sweep.n++].x = count;
         }
-        sweep_run(scene, &sweep);
+        sweep_run(scene->bench, &sweep, scene->daemon.pid);
         residents_set(&residents, 0);
         load_close(&residents.load);
-        sweep_report(scene, &sweep);
-        sweep_judge(scene, &sweep, false);
+        sweep_report(scene->bench, &sweep);
+        sweep_judge(scene->bench, &sweep);
         sweep_free(&sweep);
 }
 
@@ -422,6 +275,8 @@ static void bench_depth(struct scene *scene, bool is_stacked)
         struct sweep sweep = {.part = is_stacked ? "depth, stacked" : "depth, not stacked",
                               .axis = "depth",
                               .share = 0.15,
+                              .by_pace = true,
+                              .may_fall = true,
                               .n = ARRAY_SIZE(queue.loads),
                               .go_to = queue_go_to,
                               .world = &queue};
@@ -433,12 +288,12 @@ static void bench_depth(struct scene *scene, bool is_stacked)
                 sweep.points[i].x = (double)spec.depth;
         }
         load_set(&queue.loads[0], "stacking", is_stacked ? "on" : "off");
-        sweep_run(scene, &sweep);
+        sweep_run(scene->bench, &sweep, scene->daemon.pid);
         load_set(&queue.loads[0], "stacking", "on");
         for (size_t i = 0; i < sweep.n; i++)
                 load_close(&queue.loads[i]);
-        sweep_report(scene, &sweep);
-        sweep_judge(scene, &sweep, true);
+        sweep_report(scene->bench, &sweep);
+        sweep_judge(scene->bench, &sweep);
         sweep_free(&sweep);
 }
 
@@ -539,14 +394,16 @@ int main(int argc, char **argv)
 
         bench_init(&bench, "scale", "What a job costs as products, clients, weights and queues grow", 60,
                    argc, argv);
+        bench_note(&bench, "Placement: daemon (all threads) and client on CPU 0, by socket.");
+        bench_note(&bench,
+                   "us_job: the median round trip; along depth, the time from answer to answer, median over "
+                   "stretches of %d. daemon_cpu_us_job: the daemon's CPU time a job. x_first: over the first "
+                   "point of the same sweep.",
+                   LOAD_STRETCH);
         bench_note(
                 &bench,
-                "Placement: daemon (all threads) and client on CPU 0, by socket. us_job: the median round "
-                "trip; with several jobs outstanding, time a job. daemon_cpu_us_job: the daemon's CPU time a "
-                "job. x_first: over the first point of the same sweep. Along depth costs may fall: what "
-                "counts there is how far one "
-                "lies above a smaller depth's. Memory: what the kernel keeps for "
-                "sockets is not in it.");
+                "Along depth costs may fall: what counts there is how far one lies above that of a smaller "
+                "depth. Memory: what the kernel keeps for sockets is not in it.");
         bench_daemon_start(&bench, &scene.daemon, 0, "weights-kept-bytes = 0\n");
         cpu_pin(0);
         bench_memory(&scene); /* first: of a fresh daemon */
@@ -563,7 +420,6 @@ int main(int argc, char **argv)
               "jobs outstanding");
         chart(&bench, "depth, not stacked", "A job of (1,512,512) among others, not stacked", "depth",
               "jobs outstanding");
-        samples_free(&scene.scratch);
         daemon_process_stop(&scene.daemon);
         return bench_finish(&bench);
 }

@@ -71,6 +71,7 @@ void bench_init(struct bench *bench, const char *name, const char *title, double
                 .targets = json_array(),
         };
         (void)argp_parse(&argp, argc, argv, 0, NULL, bench);
+        machine_begin(&bench->begin);
 }
 
 static void append(json_t *array, json_t *value)
@@ -162,7 +163,7 @@ static void print_for_people(const struct bench *bench, const json_t *machine)
 
 int bench_finish(struct bench *bench)
 {
-        json_t *machine = machine_describe();
+        json_t *machine = machine_describe(&bench->begin);
 
         if (bench->as_json) {
                 json_t *object =

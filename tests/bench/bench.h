@@ -11,7 +11,7 @@
  * Results. Every benchmark prints the same object, so that tests/bench/report needs to know none of them:
  *
  *     {"benchmark": "roundtrip", "title": "what it measures, in a line", "smoke": false, "seconds": 20.0,
- *      "machine": {"cpu": "...", "cpus": 2, "kernel": "...", ...},
+ *      "machine": {"cpu": "...", "cpus": 2, "kernel": "...", "others_cpu_percent": 0.4, ...},
  *      "notes": ["what a reader of the figures must know", ...],
  *      "rows": [{"placement": "one CPU", "shape": "1,512,512", "variant": "socket", "us_p50": 12.1,
  *                "us_p50_low": 12.0, "us_p50_high": 12.3, "us_p99": 15.0, ...}, ...],
@@ -35,6 +35,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "tests/bench/machine.h"
 #include "tests/bench/samples.h"
 
 #ifdef __cplusplus
@@ -42,8 +43,6 @@ extern "C" {
 #endif
 
 struct daemon_process;
-
-enum { BENCH_ANY_CPU = -1 };
 
 struct bench {
         const char *name; /* borrowed: literals */
@@ -56,6 +55,7 @@ struct bench {
         json_t *rows;       /* owned */
         json_t *charts;     /* owned */
         json_t *targets;    /* owned */
+        struct machine_ticks begin;
 };
 
 /* Reads argv, in which --help and mistakes end the program. `seconds`: where --seconds is not given. */
@@ -79,18 +79,11 @@ void bench_target(struct bench *bench, const char *name, double measured, const 
 /* Prints it all and frees; returns the exit code. */
 int bench_finish(struct bench *bench);
 
-/* ---- time ---- */
-
-uint64_t now_ns(void);
-
-/* CPU time of all threads that a process has had, by the nanosecond. */
-uint64_t cpu_ns(pid_t pid);
-
 /*
  *     for (struct rounds rounds = rounds_of(bench, share); rounds_next(&rounds);)
  *
- * goes on for `share` (0..1) of the bench's seconds, and for 5 rounds at least; in a smoke run, for one. rounds.n counts
- * them, from 1; let what is compared take its turns in an order that changes with it.
+ * goes on for `share` (0..1) of the bench's seconds, and for 5 rounds at least; in a smoke run, for one. rounds.n
+ * counts them, from 1; let what is compared take its turns in an order that changes with it.
  */
 struct rounds {
         size_t n, least;
@@ -99,20 +92,9 @@ struct rounds {
 struct rounds rounds_of(const struct bench *bench, double share);
 bool rounds_next(struct rounds *rounds);
 
-/* ---- places ---- */
-
-/* CPUs that this process may use. */
-unsigned cpu_count(void);
-
-/* This thread, and what it starts from now on, to the `cpu`th of them, or back to all of them by BENCH_ANY_CPU. */
-void cpu_pin(int cpu);
-
-/* The machine, in the terms of the results. Caller owns. */
-json_t *machine_describe(void);
-
 /*
- * A daemon in a folder of its own, on `cpu` or BENCH_ANY_CPU, with these lines of configuration (or NULL); returns when it
- * is ready. The caller's own place is left as it was. daemon_process_stop() of tests/lib ends it.
+ * A daemon in a folder of its own, on `cpu` or BENCH_ANY_CPU, with these lines of configuration (or NULL); returns
+ * when it is ready. The caller's own place is left as it was. daemon_process_stop() of tests/lib ends it.
  */
 void bench_daemon_start(const struct bench *bench, struct daemon_process *process, int cpu,
                         const char *config_lines);

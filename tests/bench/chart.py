@@ -2,8 +2,8 @@
 """chart.py - charts as SVG, for tests/bench/report.
 
 In:   a chart of a benchmark's results (bench.h says what it is made of), and rows.
-Out:  SVG texts: one for each value of the chart's `split`. They are readable on light and on dark pages, in colours that
-      the colour-blind tell apart and with a marker of its own for each line.
+Out:  SVG texts: one for each value of the chart's `split`. They are readable on light and on dark pages, in colours
+      that the colour-blind tell apart and with a marker of its own for each line.
 """
 
 import html

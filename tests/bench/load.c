@@ -54,6 +54,20 @@ static struct npumm_matmul job_of(const struct load *load, const struct load_slo
         };
 }
 
+/* An answer. Stretches are short, so that what else the machine does for a while is in few of them. */
+static void count(struct load *load, uint64_t start_ns)
+{
+        const uint64_t now = now_ns();
+
+        if (load->latency_us)
+                samples_push(load->latency_us, (double)(now - start_ns) / 1e3);
+        if (++load->n_in_stretch < LOAD_STRETCH)
+                return;
+        samples_push(&load->pace_us, (double)(now - load->stretch_ns) / 1e3 / LOAD_STRETCH);
+        load->n_in_stretch = 0;
+        load->stretch_ns = now;
+}
+
 static void on_done(struct npumm_client *client, uint64_t job, int result, void *userdata)
 {
         struct load_slot *slot = userdata;
@@ -62,9 +76,7 @@ static void on_done(struct npumm_client *client, uint64_t job, int result, void 
         (void)client;
         (void)job;
         check(load, result, "a job");
-        if (load->latency_us)
-                samples_push(load->latency_us, (double)(now_ns() - slot->start_ns) / 1e3);
-        load->n_done++;
+        count(load, slot->start_ns);
         load->idle[load->n_idle++] = slot;
 }
 
@@ -74,9 +86,7 @@ static void run_one(struct load *load)
         const uint64_t start_ns = now_ns();
 
         check(load, npumm_matmul(load->client, &job), "a job");
-        if (load->latency_us)
-                samples_push(load->latency_us, (double)(now_ns() - start_ns) / 1e3);
-        load->n_done++;
+        count(load, start_ns);
 }
 
 static void run_many(struct load *load, uint64_t n_jobs, uint64_t end_ns)
@@ -101,6 +111,9 @@ static void run_many(struct load *load, uint64_t n_jobs, uint64_t end_ns)
 void load_run(struct load *load, uint64_t n_jobs, uint64_t end_ns, struct samples *latency_us)
 {
         load->latency_us = latency_us;
+        samples_clear(&load->pace_us);
+        load->n_in_stretch = 0;
+        load->stretch_ns = now_ns();
         if (load->depth > 1) {
                 run_many(load, n_jobs, end_ns);
         } else {
@@ -184,6 +197,7 @@ void load_close(struct load *load)
 {
         npumm_close(load->client);
         free(load->b);
+        samples_free(&load->pace_us);
         *load = (struct load){0};
 }
 

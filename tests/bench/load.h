@@ -20,7 +20,7 @@
 
 #include "tests/bench/samples.h"
 
-enum { LOAD_DEPTH_MAX = 256 };
+enum { LOAD_DEPTH_MAX = 256, LOAD_STRETCH = 64 };
 
 struct load;
 struct npumm_client;
@@ -39,7 +39,9 @@ struct load {
         size_t depth, n_idle;
         struct load_slot slots[LOAD_DEPTH_MAX], *idle[LOAD_DEPTH_MAX];
         struct samples *latency_us; /* borrowed: of the run */
-        uint64_t n_done;            /* jobs, of all runs */
+        struct samples
+                pace_us; /* of the last run: microseconds a job, over each LOAD_STRETCH answers in a row */
+        uint64_t n_in_stretch, stretch_ns;
 };
 
 struct load_spec {
@@ -55,8 +57,8 @@ bool load_open(struct load *load, const struct load_spec *spec);
 void load_close(struct load *load);
 
 /*
- * Jobs for as long as fewer than `n_jobs` have been sent or `end_ns` lies ahead; returns when all are answered. Latencies
- * are appended to `latency_us`, unless that is NULL.
+ * Jobs for as long as fewer than `n_jobs` have been sent or `end_ns` lies ahead; returns when all are answered.
+ * Latencies are appended to `latency_us`, unless that is NULL.
  */
 void load_run(struct load *load, uint64_t n_jobs, uint64_t end_ns, struct samples *latency_us);
 

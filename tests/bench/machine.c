@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* machine.c - see bench.h: time, places, the machine, the daemon on it. */
+/* machine.c - see machine.h; and a daemon in its place, see bench.h. */
 #include "tests/bench/bench.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/times.h>
 #include <sys/utsname.h>
 #include <time.h>
 
@@ -119,8 +120,44 @@ static bool is_virtual(void)
         return strstr(flags, "hypervisor") != NULL;
 }
 
-json_t *machine_describe(void)
+/* Since the machine started, in ticks: what all CPUs did for anybody, what the host took away, all there was. */
+static void read_ticks(struct machine_ticks *ret_ticks)
 {
+        char line[FLAGS_MAX];
+        unsigned long long user, nice, system, idle, iowait, irq, softirq, steal;
+
+        *ret_ticks = (struct machine_ticks){0};
+        read_line("/proc/stat", "cpu ", line, sizeof line);
+        if (sscanf(line, "%llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &iowait,
+                   &irq, &softirq, &steal) != 8)
+                return;
+        ret_ticks->busy = (double)(user + nice + system + irq + softirq);
+        ret_ticks->stolen = (double)steal;
+        ret_ticks->all = ret_ticks->busy + (double)(steal + idle + iowait);
+}
+
+/* Of this process and of those that it has waited for. */
+static double own_ticks(void)
+{
+        struct tms tms;
+
+        (void)times(&tms);
+        return (double)(tms.tms_utime + tms.tms_stime + tms.tms_cutime + tms.tms_cstime);
+}
+
+void machine_begin(struct machine_ticks *ret_begin)
+{
+        read_ticks(ret_begin);
+}
+
+static double percent(double part, double whole)
+{
+        return whole > 0 && part > 0 ? 100 * part / whole : 0;
+}
+
+json_t *machine_describe(const struct machine_ticks *begin)
+{
+        struct machine_ticks end;
         char model[TEXT_MAX], isa[TEXT_MAX], governor[TEXT_MAX], load[TEXT_MAX];
         struct utsname names;
         json_t *machine;
@@ -140,7 +177,13 @@ json_t *machine_describe(void)
                             "GCC " __VERSION__,
 #endif
                             "load_average", load);
-        if (!machine)
+        read_ticks(&end);
+        end.all -= begin->all;
+        if (!machine ||
+            json_object_set_new(machine, "others_cpu_percent",
+                                json_real(percent(end.busy - begin->busy - own_ticks(), end.all))) < 0 ||
+            json_object_set_new(machine, "stolen_cpu_percent",
+                                json_real(percent(end.stolen - begin->stolen, end.all))) < 0)
                 die(ENOMEM, "the machine");
         return machine;
 }

@@ -129,7 +129,7 @@ void table_print_pairs(FILE *file, const json_t *object)
         json_object_foreach((json_t *)object, key, value)
         {
                 format_value(text, sizeof text, value);
-                (void)fprintf(file, "%-14s %s\n", key, text);
+                (void)fprintf(file, "%-18s  %s\n", key, text);
         }
 }
 

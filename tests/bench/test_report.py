@@ -18,7 +18,7 @@ def result_of(**more):
         "benchmark": "thing", "title": "How things are", "smoke": False, "seconds": 1.0,
         "machine": {"cpu": "A CPU", "virtual": False}, "notes": ["Placement: nowhere."],
         "rows": [{"place": "here", "x": x, "us": 2.0 * x, "us_low": 1.5 * x, "us_high": 3.0 * x} for x in (1, 10, 100)]
-                + [{"place": "there <&>", "x": x, "us": 3.0 * x, "us_low": 2.0 * x, "us_high": 4.0 * x} for x in (1, 10)]
+                + [{"place": "there <&>", "x": x, "us": 3.0 * x, "us_low": 2.0, "us_high": 400.0} for x in (1, 10)]
                 + [{"kind": "other", "figure": 12345.6}],
         "targets": [
             {"name": "good", "measured": 1.5, "bound": 1.0, "op": ">=", "holds": True},
