@@ -84,11 +84,15 @@ static void go(struct variant *variant, uint64_t n_jobs, uint64_t end_ns, struct
         }
 }
 
-static void take_turn(struct variant *variant, struct samples *scratch)
+static void take_turn(const struct bench *bench, struct variant *variant, struct samples *scratch)
 {
         samples_clear(scratch);
-        go(variant, WARM_JOBS, 0, NULL);
-        go(variant, JOBS_LEAST, now_ns() + TURN_NS, scratch);
+        if (bench->smoke) {
+                go(variant, 1, 0, scratch);
+        } else {
+                go(variant, WARM_JOBS, 0, NULL);
+                go(variant, JOBS_LEAST, now_ns() + TURN_NS, scratch);
+        }
         for (size_t i = 0; i < scratch->n; i++)
                 samples_push(&variant->all_us, scratch->values[i]);
         variant->round_us = samples_median(scratch);
@@ -111,7 +115,7 @@ static void measure(const struct bench *bench, struct shape_bench *shape)
 
         for (struct rounds rounds = rounds_of(bench, 1.0 / ARRAY_SIZE(shapes)); rounds_next(&rounds);) {
                 for (size_t i = 0; i < shape->n; i++)
-                        take_turn(&shape->variants[(i + rounds.n) % shape->n], &scratch);
+                        take_turn(bench, &shape->variants[(i + rounds.n) % shape->n], &scratch);
                 for (size_t i = 0; i < shape->n; i++)
                         samples_push(&shape->variants[i].ratios,
                                      shape->variants[i].round_us / product->round_us);
