@@ -165,17 +165,17 @@ static void products_check(const struct load *load)
 
 bool load_open(struct load *load, const struct load_spec *spec)
 {
-        const struct npumm_connect_options options = {.size = sizeof options,
-                                                      .socket_path = spec->socket_path};
+        struct npumm_connect_options options = {.size = sizeof options, .socket_path = spec->socket_path};
         struct npumm_weights_spec weights = {.size = sizeof weights, .k = spec->k, .n = spec->n};
         char text[NPUMM_TEXT_MAX];
 
         *load = (struct load){.m = spec->m, .k = spec->k, .n = spec->n, .depth = spec->depth};
-#ifndef NPUMM_BENCH_RING
+#ifdef NPUMM_BENCH_RING
+        options.flags = spec->is_ring ? NPUMM_CONNECT_RING : NPUMM_CONNECT_SOCKET;
+#else
         if (spec->is_ring)
                 return false;
 #endif
-        (void)setenv("NPUMM_TRANSPORT", spec->is_ring ? "ring" : "socket", 1);
         if (npumm_connect(&options, &load->client, text) != 0)
                 die(0, "%s", text);
 #ifdef NPUMM_BENCH_RING
