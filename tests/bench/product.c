@@ -4,25 +4,19 @@
 
 #include <stdlib.h>
 
-#include "daemon/device.h"
-#include "tests/lib/process.h"
-#ifdef NPUMM_BENCH_KERNEL
 #include "daemon/kernel/kernel.h"
-#else
-#include "daemon/device/portable.h"
-#endif
+#include "tests/lib/process.h"
 
 enum { ALIGNMENT = 64 };
 
 struct bench_product {
+        const struct kernel *kernel;
         struct product product;
         struct resident resident;
         struct slice slice;
         uint8_t *packed; /* owned */
         void *scratch;   /* owned */
 };
-
-#ifdef NPUMM_BENCH_KERNEL
 
 static void *memory_new(size_t bytes)
 {
@@ -46,19 +40,17 @@ static void prepare(struct bench_product *product)
 {
         const struct resident *b = &product->resident;
 
+        product->kernel = kernel_used();
         product->packed = memory_new(kernel_packed_bytes(b->k, b->n));
         product->scratch = memory_new(kernel_scratch_bytes());
-        kernel_pack(kernel_used(), b->b, b->n, false, b->k, b->n, product->packed);
+        kernel_pack(product->kernel, b->b, b->n, false, b->k, b->n, product->packed);
 }
 
 void bench_product_run(struct bench_product *product)
 {
-        static const struct kernel *kernel;
         struct kernel_plan plan;
 
-        if (!kernel)
-                kernel = kernel_used();
-        kernel_plan(&plan, kernel, &product->slice, 1, product->packed, 1);
+        kernel_plan(&plan, product->kernel, &product->slice, 1, product->packed, 1);
         kernel_run(&plan, product->scratch);
 }
 
@@ -66,25 +58,6 @@ const char *bench_product_kernel(void)
 {
         return kernel_used()->name;
 }
-
-#else
-
-static void prepare(struct bench_product *product)
-{
-        (void)product;
-}
-
-void bench_product_run(struct bench_product *product)
-{
-        portable_run(&product->slice, 1);
-}
-
-const char *bench_product_kernel(void)
-{
-        return "portable";
-}
-
-#endif
 
 struct bench_product *bench_product_new(uint64_t m, uint64_t k, uint64_t n, const int8_t *a, const int8_t *b,
                                         int32_t *c)
