@@ -118,6 +118,17 @@ class ReportTest(unittest.TestCase):
         self.assertIn("--seconds=7", self.page())
         self.assertIn("there is no bench-three", self.run_report("--only=three", status=2).stderr)
 
+    def test_what_differs_stands_with_its_benchmark(self):
+        self.add("bench-one", result_of(machine={"cpu": "A CPU", "load": 1.5}))
+        self.add("bench-two", result_of(machine={"cpu": "A CPU", "load": 2.5}))
+        self.run_report()
+        top, _, one, two = self.page().split("\n## ")
+        self.assertIn("- cpu: A CPU", top)
+        self.assertNotIn("load", top)
+        self.assertIn("- load: 1.5", one)
+        self.assertIn("- load: 2.5", two)
+        self.assertEqual(self.page().count("A CPU"), 1)
+
     def test_skipped(self):
         self.add("bench-thing", result_of(), '#!/bin/sh\necho "skipped: no gRPC"\nexit 77\n')
         self.add("bench-zebra", result_of())
