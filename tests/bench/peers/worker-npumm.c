@@ -127,7 +127,7 @@ static int32_t *product(void *userdata, unsigned slot)
 
 static const char *transport(const struct npumm_client *client)
 {
-#ifdef NPUMM_CONNECT_RING
+#ifdef NPUMM_BENCH_RING
         return npumm_info(client)->transport;
 #else
         (void)client;
