@@ -21,7 +21,8 @@ void child_start(struct child *child, int cpu, const char *const *argv)
 
         if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0)
                 die(errno, "pipe");
-        *child = (struct child){.name = argv[0], .pid = fork()};
+        *child = (struct child){.pid = fork()};
+        (void)snprintf(child->name, sizeof child->name, "%s", basename(argv[0]));
         if (child->pid < 0)
                 die(errno, "fork");
         if (child->pid == 0) {
@@ -73,18 +74,18 @@ static bool next_line(struct child *child, char *line, int size)
 
 bool child_await_ready(struct child *child)
 {
-        const char *name = child->name;
+        const struct child it = *child;
         char line[128];
         int status;
 
         if (next_line(child, line, sizeof line)) {
                 if (strcmp(line, "ready\n") != 0)
-                        die(0, "%s says: %s", name, line);
+                        die(0, "%s says: %s", it.name, line);
                 return true;
         }
         status = reap(child);
         if (!WIFEXITED(status) || WEXITSTATUS(status) != ABSENT)
-                die(0, "%s has ended with wait status 0x%x", name, (unsigned)status);
+                die(0, "%s has ended with wait status 0x%x", it.name, (unsigned)status);
         return false;
 }
 

@@ -17,9 +17,9 @@
 #include <sys/types.h>
 
 struct child {
-        const char *name; /* borrowed: argv[0] of child_start() */
-        pid_t pid;        /* 0: there is none */
-        FILE *to, *from;  /* owned */
+        char name[32];   /* for people */
+        pid_t pid;       /* 0: there is none */
+        FILE *to, *from; /* owned */
 };
 
 /* Starts argv[0] with stdin and stdout for us, on the `cpu`th CPU; argv ends with NULL. */
