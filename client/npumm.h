@@ -274,7 +274,8 @@ typedef void (*npumm_rows_fn)(struct npumm_client *client, uint64_t job, uint64_
 typedef void (*npumm_done_fn)(struct npumm_client *client, uint64_t job, int result, void *userdata);
 
 /*
- * Sends a job and returns; never waits for the product. It may wait for the daemon when the library needs a
+ * Sends a job and returns; never waits for the product. Inside a callback it is sent, with whatever else was
+ * submitted there, once the callbacks that are due have run. It may wait for the daemon when the library needs a
  * new arena for ordinary pointers. What the socket does not take at once goes out in later calls of
  * npumm_dispatch(): make them soon, as the daemon hangs up on a client that stops in mid-job for some
  * seconds or lets its replies pile up (with NPUMM_MATMUL_INLINE the product is among them). `rows_fn`,

@@ -288,11 +288,10 @@ static void done_tell(struct npumm_client *client, struct job *job)
         job_free(job);
 }
 
-void jobs_deliver(struct npumm_client *client)
+static void news_tell(struct npumm_client *client)
 {
         struct job *job;
 
-        assert(!client->in_callback);
         while ((job = TAILQ_FIRST(&client->jobs.news))) {
                 if (job->news.n > job->told) {
                         rows_tell(client, job);
@@ -303,4 +302,14 @@ void jobs_deliver(struct npumm_client *client)
                         job->has_news = false;
                 }
         }
+}
+
+void jobs_deliver(struct npumm_client *client)
+{
+        assert(!client->in_callback);
+        do {
+                news_tell(client);
+                /* What the callbacks have submitted goes out together. That it cannot is news again. */
+                channel_flush(&client->channel);
+        } while (!TAILQ_EMPTY(&client->jobs.news));
 }
