@@ -151,8 +151,8 @@ struct raw_codec {
 };
 
 /*
- * What both sides are told, by set(name, value): nothing that is not needed, windows and frames that hold a matrix. Sizes
- * of reads and writes make no difference.
+ * What both sides are told, by set(name, value): nothing that is not needed, windows and frames that hold a matrix.
+ * Sizes of reads and writes make no difference.
  */
 template <typename Set> void set_up(Set set)
 {

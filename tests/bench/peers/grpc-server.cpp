@@ -7,7 +7,7 @@
  * Role:   LoadWeights and Matmul of peers.proto by the asynchronous API: unary and as a stream, with protobuf and raw.
  *         With "sync" instead as gRPC's introduction has it: the synchronous API, and every setting as it comes.
  *         Says "ready" on stdout when it serves; a signal ends it.
- * Thread: one (but for "sync"), which polls, computes and answers: no hand-over between threads is the fastest that gRPC has on one CPU,
+ * Thread: one (but for "sync"), which polls, computes and answers: to hand nothing over is the fastest that gRPC has,
  *         and what the daemon does, too. (gRPC's own timer and executor threads sleep.)
  * Never:  doubts its clients: it knows them.
  */

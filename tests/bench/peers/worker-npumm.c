@@ -141,6 +141,7 @@ int main(int argc, char **argv)
         struct npumm_connect_options options = {.size = sizeof options};
         struct peer peer = {0};
         char text[NPUMM_TEXT_MAX];
+        bool is_there;
 
         if (argc != 3)
                 die(0, "usage: worker-npumm SOCKET socket|ring");
@@ -149,9 +150,9 @@ int main(int argc, char **argv)
                 die(errno, "setenv");
         if (npumm_connect(&options, &peer.client, text) != 0)
                 die(0, "worker-npumm: %s", text);
-        if (strcmp(transport(peer.client), argv[2]) != 0)
-                return 77;
-        worker_run(&ops, &peer);
+        is_there = strcmp(transport(peer.client), argv[2]) == 0;
+        if (is_there)
+                worker_run(&ops, &peer);
         npumm_close(peer.client);
-        return 0;
+        return is_there ? 0 : 77;
 }

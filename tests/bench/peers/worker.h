@@ -10,8 +10,9 @@
  *             run START_NS END_NS                between these times keep DEPTH jobs outstanding
  * Out:    lines on stdout:
  *             ready                              at first, and after each task
- *             done JOBS P50_US P99_US WRONG      jobs that ended in time, how long they took (or one that did not, where none did), and the
- *                                                number of products that were not exact: the last of each slot
+ *             done JOBS P50_US P99_US WRONG      jobs that ended in time; how long they took, or
+ *                                                where there are none, the first; how many slots'
+ *                                                last products were not exact
  * Thread: one.
  *
  * tile_loop.py says the same in Python.
