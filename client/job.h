@@ -19,8 +19,9 @@ struct range {
 };
 
 struct ranges {
-        struct range *all; /* owned */
+        struct range *all; /* owned, but where it is `few`; NULL: none yet */
         size_t n, n_room;
+        struct range few[2]; /* most jobs need no more */
 };
 
 struct job {

@@ -15,12 +15,18 @@ void jobs_init(struct jobs *jobs)
         TAILQ_INIT(&jobs->news);
 }
 
+static void ranges_deinit(struct ranges *ranges)
+{
+        if (ranges->all != ranges->few)
+                free(ranges->all);
+}
+
 void job_free(struct job *job)
 {
         if (!job)
                 return;
-        free(job->reported.all);
-        free(job->news.all);
+        ranges_deinit(&job->reported);
+        ranges_deinit(&job->news);
         free(job);
 }
 
@@ -52,17 +58,34 @@ static uint64_t range_end(const struct range *range)
         return range->first_row + range->rows;
 }
 
+/* Makes room for one more. */
+static bool ranges_grow(struct ranges *ranges)
+{
+        const bool are_few = ranges->all == ranges->few;
+        const size_t n_room = MAX(ranges->n_room * 2, (size_t)8);
+        struct range *all;
+
+        if (ranges->n < ranges->n_room)
+                return true;
+        if (!ranges->all) {
+                ranges->all = ranges->few;
+                ranges->n_room = ARRAY_SIZE(ranges->few);
+                return true;
+        }
+        all = reallocarray(are_few ? NULL : ranges->all, n_room, sizeof *all);
+        if (!all)
+                return false;
+        if (are_few)
+                memcpy(all, ranges->few, sizeof ranges->few);
+        ranges->all = all;
+        ranges->n_room = n_room;
+        return true;
+}
+
 static bool ranges_insert(struct ranges *ranges, size_t at, struct range range)
 {
-        if (ranges->n == ranges->n_room) {
-                const size_t n_room = MAX(ranges->n_room * 2, (size_t)8);
-                struct range *all = reallocarray(ranges->all, n_room, sizeof *all);
-
-                if (!all)
-                        return false;
-                ranges->all = all;
-                ranges->n_room = n_room;
-        }
+        if (!ranges_grow(ranges))
+                return false;
         memmove(ranges->all + at + 1, ranges->all + at, (ranges->n - at) * sizeof *ranges->all);
         ranges->all[at] = range;
         ranges->n++;

@@ -340,6 +340,8 @@ static void on_batch_done(void *userdata, struct batch *batch)
         struct pipeline *pipeline = userdata;
         struct flight *flight = container_of(batch, struct flight, batch);
 
+        if (pipeline->answered_fn)
+                pipeline->answered_fn(pipeline->answered_userdata);
         if (is_whole(batch))
                 cost_observe(&pipeline->cost, &flight->work, batch->device_ns);
         pipeline->stats->device_busy_ns += batch->device_ns;

@@ -63,6 +63,11 @@ struct pipeline {
          */
         void (*defer_fn)(void *userdata);
         void *defer_userdata;
+        /*
+         * All that a batch has answered has been said; the books come after. NULL: nobody need know.
+         */
+        void (*answered_fn)(void *userdata);
+        void *answered_userdata;
         pipeline_idle_fn idle_fn; /* called each time when nothing is inside any more; or NULL */
         void *idle_userdata;
 };
