@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * avx2.c - the kernel for AVX2: vpmaddwd on 16-bit numbers, which is exact. (vpmaddubsw, on bytes, is twice as fast, but
- * saturates.)
+ * avx2.c - the kernel for AVX2: vpmaddwd on 16-bit numbers, which is exact; vpmaddubsw, on bytes, saturates.
  *
  * A register of B has the 4 bytes of 8 columns: the even bytes and the odd ones, each as 8 pairs of 16-bit numbers, are
  * a mask and a shift away. A is copied as such pairs: numbers 0 and 2 of a group, then 1 and 3.
@@ -88,7 +87,7 @@ static const struct kernel_ops ops = {
         .is_supported = is_supported,
         .panels = {0, 1, 1, 1, 1},
         .dots = dots,
-        .begin = wide_begin,
+        .begin = kernel_begin,
         .copy_elem_bytes = sizeof(int16_t),
         .copy = wide_copy,
         .pack = ymm_pack,

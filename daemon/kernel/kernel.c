@@ -4,11 +4,10 @@
 
 const struct kernel *const kernels[] = {
 #ifdef __x86_64__
-        &kernel_avx512_vnni,
+        &kernel_avx512_vnni, &kernel_avx_vnni,
         &kernel_avx2,
 #endif
-        &kernel_portable,
-        NULL,
+        &kernel_portable,    NULL,
 };
 
 const struct kernel *kernel_choose(const char *cap)

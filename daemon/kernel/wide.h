@@ -29,15 +29,4 @@ static void wide_copy(const int8_t *a, size_t k, void *ret_copy)
         }
 }
 
-static void wide_begin(const int8_t *a, size_t a_stride, size_t rows, size_t k, int32_t *ret_init)
-{
-        for (size_t r = 0; r < rows; r++, a += a_stride) {
-                int32_t sum = 0;
-
-                for (size_t i = 0; i < k; i++)
-                        sum += a[i];
-                ret_init[r] = -128 * sum;
-        }
-}
-
 #endif

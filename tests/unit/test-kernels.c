@@ -431,8 +431,18 @@ START_TEST(test_scratch_is_bounded)
 }
 END_TEST
 
+#ifdef NPUMM_TEST_EVEX
+extern const struct kernel kernel_avx_vnni_evex; /* daemon/kernel/avx-vnni.c, in another encoding */
+#endif
+
 static void kernels_find(void)
 {
+#ifdef NPUMM_TEST_EVEX
+        if (kernel_avx_vnni_evex.ops->is_supported()) {
+                (void)printf("avx-vnni: tested in the encoding of AVX-512\n");
+                tested[n_tested++] = &kernel_avx_vnni_evex;
+        }
+#endif
         for (size_t i = 0; kernels[i]; i++) {
                 const bool is_supported = kernels[i]->ops->is_supported();
 
