@@ -98,6 +98,6 @@ const struct kernel kernel_avx2 = {
         .name = "avx2",
         .description = "AVX2 kernel",
         .rows = 4,
-        .seed_ns_per_mac = 0.015,
+        .seed_ns_per_mac = 0.0121,
         .ops = &ops,
 };

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* plan.c - see kernel.h: how a stack is cut into tiles, and what it is predicted to cost. */
+/* plan.c - see kernel.h: how a stack is cut into tiles. */
 #include "daemon/kernel/tile.h"
-
-#include "daemon/device/output.h"
 
 /* Of a tile: a thread that takes one has been waited for less than it works. */
 #define TILE_MACS_MIN 250e3
@@ -75,10 +73,4 @@ void kernel_run(const struct kernel_plan *plan, void *scratch)
 {
         for (size_t tile = 0; tile < plan->n_tiles; tile++)
                 kernel_tile(plan, tile, scratch);
-}
-
-double kernel_work_macs(const struct kernel *kernel, const struct product *product, uint64_t rows)
-{
-        (void)kernel;
-        return (double)rows * (double)product->k * (double)product->n;
 }

@@ -102,6 +102,12 @@ static void dots(const struct dots *d, size_t rows, size_t panels)
 /* A panel's column, of `k` numbers that are `step` apart, filled up to `groups`. */
 static void pack_column(const int8_t *b, uint64_t step, size_t k, size_t groups, uint8_t *to)
 {
+        for (; step == 1 && k >= KERNEL_GROUP;
+             groups--, k -= KERNEL_GROUP, b += KERNEL_GROUP, to += KERNEL_GROUP_BYTES) {
+                const uint32_t group = (uint32_t)load_group(b) ^ 0x80808080u;
+
+                memcpy(to, &group, sizeof group);
+        }
         for (size_t i = 0; i < groups * KERNEL_GROUP; i++)
                 to[i / KERNEL_GROUP * KERNEL_GROUP_BYTES + i % KERNEL_GROUP] =
                         (uint8_t)((i < k ? b[i * step] : 0) ^ 0x80);
@@ -157,6 +163,6 @@ const struct kernel kernel_portable = {
         .name = "portable",
         .description = "portable C kernel",
         .rows = 4,
-        .seed_ns_per_mac = 0.06,
+        .seed_ns_per_mac = 0.074,
         .ops = &ops,
 };

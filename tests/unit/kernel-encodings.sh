@@ -21,7 +21,7 @@ count() {
         "$objdump" -d --insn-width=16 "$work/$1.c.o" | grep -cE "^ +[0-9a-f]+:	$2" || true
 }
 
-for object in kernel plan tile portable avx2 avx-vnni avx512-vnni; do
+for object in kernel plan work tile portable avx2 avx-vnni avx512-vnni; do
         evex=$(count $object '62 ') vex=$(count $object 'c[45] ') dots=$(count $object '.*vpdpbusd')
         echo "$object: $vex VEX, $evex EVEX, $dots vpdpbusd"
         case $object in
