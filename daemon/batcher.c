@@ -14,7 +14,15 @@ struct plan {
         struct plan_stack {
                 const struct product *product; /* of its first slice: that of all, as far as stacking goes */
                 uint64_t rows;
+                double work_macs; /* of them */
         } stacks[BATCH_STACKS_MAX];
+};
+
+/* What rows would make of a plan. */
+struct addition {
+        double work_macs; /* of their stack then */
+        double ns;        /* that they add to the plan's time */
+        double share;     /* and to what it holds */
 };
 
 /* What composing works on. */
@@ -99,24 +107,27 @@ static bool plan_has_room(const struct plan *plan, size_t stack)
         return plan->n_slices < BATCH_SLICES_MAX && stack < plan->batcher->stacks_max;
 }
 
-/* What rows would add to the time of the plan. */
-static double added_ns(const struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
+static double added_share(const struct plan *plan, const struct product *product, uint64_t before,
+                          uint64_t rows)
 {
-        const uint64_t before = stack_rows(plan, stack);
-
-        return batcher_job_ns(plan->batcher, plan->cost, product, before + rows) -
-               batcher_job_ns(plan->batcher, plan->cost, product, before);
-}
-
-/* What they would add to what it holds. */
-static double added_share(const struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
-{
-        const uint64_t before = stack_rows(plan, stack);
-
         if (!plan->batcher->share)
                 return 0;
         return plan->batcher->share(product, before + rows) -
                (before > 0 ? plan->batcher->share(product, before) : 0);
+}
+
+static struct addition addition_of(const struct plan *plan, const struct product *product, size_t stack,
+                                   uint64_t rows)
+{
+        const uint64_t before = stack_rows(plan, stack);
+        const double before_macs = before > 0 ? plan->stacks[stack].work_macs : 0;
+        const double after_macs = work_macs(plan->batcher, product, before + rows);
+
+        return (struct addition){
+                .work_macs = after_macs,
+                .ns = (after_macs - before_macs) * plan->cost->slopes[cost_class(product)].ns_per_mac,
+                .share = added_share(plan, product, before, rows),
+        };
 }
 
 /* Whether not even a block of the product's rows is within a submission. It then has a batch that time alone bounds. */
@@ -126,22 +137,30 @@ static bool is_outsized(const struct plan *plan, const struct product *product)
                plan->batcher->share(product, MIN(product->m, block_rows(plan->batcher, product))) > 1;
 }
 
-/* Whether rows are within both bounds. */
+/* Whether it is within both bounds. */
+static bool is_within(const struct plan *plan, const struct product *product, const struct addition *addition)
+{
+        return plan->predicted_ns + addition->ns <= plan->bound_ns &&
+               (is_outsized(plan, product) || plan->share + addition->share <= 1);
+}
+
 static bool rows_fit(const struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
 {
-        return plan->predicted_ns + added_ns(plan, product, stack, rows) <= plan->bound_ns &&
-               (is_outsized(plan, product) || plan->share + added_share(plan, product, stack, rows) <= 1);
+        const struct addition addition = addition_of(plan, product, stack, rows);
+
+        return is_within(plan, product, &addition);
 }
 
 /* How many more rows of a product the batch may take: all, or so many that their stack is a multiple of the granule. */
 static uint64_t rows_within(const struct plan *plan, const struct product *product, size_t stack,
-                            uint64_t rows_left)
+                            uint64_t rows_left, struct addition *ret_addition)
 {
         const uint64_t granule = plan->batcher->granule_rows, block = block_rows(plan->batcher, product);
         const uint64_t before = stack_rows(plan, stack), free_rows = stack_free_rows(plan, stack);
         uint64_t blocks = 0, too_many = rows_left / block + 1, rows;
 
-        if (free_rows >= rows_left || rows_fit(plan, product, stack, rows_left))
+        *ret_addition = addition_of(plan, product, stack, rows_left);
+        if (free_rows >= rows_left || is_within(plan, product, ret_addition))
                 return rows_left;
         while (too_many - blocks >
                1) { /* as many blocks as fit, by halves: what rows cost need not be linear */
@@ -153,22 +172,23 @@ static uint64_t rows_within(const struct plan *plan, const struct product *produ
                         too_many = middle;
         }
         rows = MIN(free_rows + blocks * block, rows_left);
-        return (before + rows) / granule * granule > before ? (before + rows) / granule * granule - before
-                                                            : rows;
+        if ((before + rows) / granule * granule > before)
+                rows = (before + rows) / granule * granule - before;
+        *ret_addition = addition_of(plan, product, stack, rows);
+        return rows;
 }
 
-/* Adds rows to the plan; returns what they add to its time. */
-static double plan_add(struct plan *plan, const struct product *product, size_t stack, uint64_t rows)
+/* Adds rows to the plan. */
+static void plan_add(struct plan *plan, const struct product *product, size_t stack, uint64_t rows,
+                     const struct addition *addition)
 {
-        const double ns = added_ns(plan, product, stack, rows);
-
-        plan->share += added_share(plan, product, stack, rows);
         if (stack == plan->n_stacks)
                 plan->stacks[plan->n_stacks++] = (struct plan_stack){.product = product};
         plan->stacks[stack].rows += rows;
+        plan->stacks[stack].work_macs = addition->work_macs;
+        plan->share += addition->share;
         plan->n_slices++;
-        plan->predicted_ns += ns;
-        return ns;
+        plan->predicted_ns += addition->ns;
 }
 
 /* ---- taking ---- */
@@ -180,7 +200,8 @@ static double time_left_ns(const struct composition *composition, const struct j
 }
 
 /* A slice of so many rows, in its stack; the job's own books are the scheduler's to keep. */
-static struct slice *slice_add(struct composition *composition, struct job *job, size_t stack, uint64_t rows)
+static struct slice *slice_add(struct composition *composition, struct job *job, size_t stack, uint64_t rows,
+                               const struct addition *addition)
 {
         struct plan *plan = &composition->plan;
         struct slice *slice = &composition->batch->slices[plan->n_slices];
@@ -193,8 +214,9 @@ static struct slice *slice_add(struct composition *composition, struct job *job,
                 .product = &job->product,
                 .first_row = job->next_row,
                 .rows = rows,
-                .charge_ns = fixed_ns + plan_add(plan, &job->product, stack, rows),
+                .charge_ns = fixed_ns + addition->ns,
         };
+        plan_add(plan, &job->product, stack, rows, addition);
         job->slices_inside++;
         return slice;
 }
@@ -203,11 +225,12 @@ static struct slice *slice_add(struct composition *composition, struct job *job,
  * In its turn. A device may report everything when the batch ends: so from here on the batch ends early enough for the
  * job's deadline, with time for what is left of it.
  */
-static void take(struct composition *composition, struct job *job, size_t stack, uint64_t rows)
+static void take(struct composition *composition, struct job *job, size_t stack, uint64_t rows,
+                 const struct addition *addition)
 {
         struct plan *plan = &composition->plan;
         const uint64_t rows_after = job_rows_left(job) - rows;
-        const struct slice *slice = slice_add(composition, job, stack, rows);
+        const struct slice *slice = slice_add(composition, job, stack, rows, addition);
 
         if (job->deadline_ns != 0) {
                 const double rest_ns =
@@ -228,7 +251,7 @@ static bool is_late(const struct composition *composition, const struct job *job
         const size_t stack = stack_find(plan, &job->product);
 
         return job->deadline_ns != 0 &&
-               plan->predicted_ns + added_ns(plan, &job->product, stack, job_rows_left(job)) >
+               plan->predicted_ns + addition_of(plan, &job->product, stack, job_rows_left(job)).ns >
                        time_left_ns(composition, job);
 }
 
@@ -245,10 +268,12 @@ static bool group_add(struct plan *plan, const struct job *job)
 {
         for (; job; job = scheduler_next_of_group(job)) {
                 const size_t stack = stack_find(plan, &job->product);
+                struct addition addition;
 
                 if (!plan_has_room(plan, stack))
                         return false;
-                (void)plan_add(plan, &job->product, stack, job_rows_left(job));
+                addition = addition_of(plan, &job->product, stack, job_rows_left(job));
+                plan_add(plan, &job->product, stack, job_rows_left(job), &addition);
         }
         return plan->predicted_ns <= plan->bound_ns && plan->share <= 1;
 }
@@ -267,15 +292,18 @@ static struct plan plan_empty(const struct batcher *batcher, const struct cost_m
  */
 static void take_group(struct composition *composition, struct job *job, double all_ns)
 {
+        const struct plan *plan = &composition->plan;
         struct job *next;
 
         for (; job; job = next) {
+                const size_t stack = stack_find(plan, &job->product);
+                const struct addition addition = addition_of(plan, &job->product, stack, job_rows_left(job));
+
                 next = scheduler_next_of_group(job);
                 if (job->deadline_ns != 0 && all_ns > time_left_ns(composition, job))
                         end_late(composition, job);
                 else
-                        take(composition, job, stack_find(&composition->plan, &job->product),
-                             job_rows_left(job));
+                        take(composition, job, stack, job_rows_left(job), &addition);
         }
 }
 
@@ -305,6 +333,8 @@ static bool take_next(struct composition *composition, struct job *job)
         const struct plan *plan = &composition->plan;
         const size_t stack = stack_find(plan, &job->product);
         const uint64_t rows_left = job_rows_left(job);
+        const uint64_t rows_least = MIN(rows_left, block_rows(plan->batcher, &job->product));
+        struct addition addition;
         uint64_t rows;
         bool closes;
 
@@ -312,12 +342,14 @@ static bool take_next(struct composition *composition, struct job *job)
                 return true;
         if (closes || !plan_has_room(plan, stack))
                 return false;
-        rows = rows_within(plan, &job->product, stack, rows_left);
-        if (plan->n_slices == 0) /* something goes, however long it takes */
-                rows = MAX(rows, MIN(rows_left, block_rows(plan->batcher, &job->product)));
+        rows = rows_within(plan, &job->product, stack, rows_left, &addition);
+        if (plan->n_slices == 0 && rows < rows_least) { /* something goes, however long it takes */
+                rows = rows_least;
+                addition = addition_of(plan, &job->product, stack, rows);
+        }
         if (rows == 0)
                 return false;
-        take(composition, job, stack, rows);
+        take(composition, job, stack, rows, &addition);
         return rows == rows_left; /* a job that was cut has filled it */
 }
 
@@ -332,6 +364,7 @@ static void fill_padding(struct composition *composition, size_t stack)
                 return;
         for (job = TAILQ_FIRST(&product->resident->waiting); job; job = next) {
                 const uint64_t rows = MIN(stack_free_rows(plan, stack), job_rows_left(job));
+                struct addition addition;
 
                 next = TAILQ_NEXT(job, waiting_link);
                 if (rows == 0 || plan->n_slices == BATCH_SLICES_MAX)
@@ -339,7 +372,8 @@ static void fill_padding(struct composition *composition, size_t stack)
                 if (job->group != 0 || !product_stacks_with(product, &job->product) ||
                     is_late(composition, job))
                         continue;
-                (void)slice_add(composition, job, stack, rows);
+                addition = addition_of(plan, &job->product, stack, rows);
+                (void)slice_add(composition, job, stack, rows, &addition);
                 scheduler_take_along(composition->scheduler, job, rows);
         }
 }
@@ -383,8 +417,7 @@ static void report(const struct composition *composition, struct batcher_report 
                 if (stack->n_slices > 1)
                         ret_report->rows_stacked += stack->rows;
                 ret_report->macs += (double)stack->rows * (double)product->k * (double)product->n;
-                ret_report->work.macs[cost_class(product)] +=
-                        work_macs(composition->plan.batcher, product, stack->rows);
+                ret_report->work.macs[cost_class(product)] += composition->plan.stacks[i].work_macs;
         }
 }
 

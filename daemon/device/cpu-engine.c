@@ -163,12 +163,6 @@ int cpu_engine_open(struct cpu_engine *engine, uv_loop_t *loop, const struct cpu
         return r;
 }
 
-/* What shapes cost beside each other is much the same for all kernels. */
-static double work_macs(const struct product *product, uint64_t rows)
-{
-        return kernel_work_macs(kernels[0], product, rows);
-}
-
 void cpu_engine_describe(const struct cpu_engine *engine, struct device *device)
 {
         device->granule_rows = engine->kernel->rows;
@@ -178,7 +172,7 @@ void cpu_engine_describe(const struct cpu_engine *engine, struct device *device)
         device->pack_ns = 0;
         device->seed_fixed_ns = SEED_FIXED_NS;
         device->seed_ns_per_mac = engine->kernel->seed_ns_per_mac / engine->threads;
-        device->work_macs = work_macs;
+        device->work_macs = engine->kernel->work_macs;
         device->share = NULL;
 }
 

@@ -94,10 +94,16 @@ static const struct kernel_ops ops = {
         .store = kernel_store,
 };
 
+static double work_macs(const struct product *product, uint64_t rows)
+{
+        return kernel_work_macs(&kernel_avx2, product, rows);
+}
+
 const struct kernel kernel_avx2 = {
         .name = "avx2",
         .description = "AVX2 kernel",
         .rows = 4,
         .seed_ns_per_mac = 0.0121,
+        .work_macs = work_macs,
         .ops = &ops,
 };

@@ -303,10 +303,16 @@ static const struct kernel_ops ops = {
         .store = kernel_store,
 };
 
+static double work_macs(const struct product *product, uint64_t rows)
+{
+        return kernel_work_macs(&kernel_avx512_vnni, product, rows);
+}
+
 const struct kernel kernel_avx512_vnni = {
         .name = "avx512-vnni",
         .description = "AVX-512 VNNI kernel",
         .rows = 14,
         .seed_ns_per_mac = 0.0044,
+        .work_macs = work_macs,
         .ops = &ops,
 };

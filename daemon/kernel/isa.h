@@ -58,6 +58,9 @@ static inline size_t kernel_groups(size_t k)
         return (k + KERNEL_GROUP - 1) / KERNEL_GROUP;
 }
 
+/* struct kernel::work_macs of any of them. */
+double kernel_work_macs(const struct kernel *kernel, const struct product *product, uint64_t rows);
+
 extern const struct kernel kernel_avx512_vnni, kernel_avx_vnni, kernel_avx2, kernel_portable;
 
 #endif

@@ -22,6 +22,11 @@ struct kernel {
         const char *description;      /* for people */
         uint64_t rows;                /* of a register tile: slices of a multiple of it waste nothing */
         double seed_ns_per_mac;       /* of a large product, on the machine that it was measured on */
+        /*
+         * The multiply-adds of a large product that take as long as `rows` rows of this one; struct device::work_macs.
+         * Packing is included where B is not resident.
+         */
+        double (*work_macs)(const struct product *product, uint64_t rows);
         const struct kernel_ops *ops; /* daemon/kernel/isa.h */
 };
 
@@ -72,11 +77,5 @@ void kernel_tile(const struct kernel_plan *plan, size_t tile, void *scratch);
 
 /* All tiles in order. */
 void kernel_run(const struct kernel_plan *plan, void *scratch);
-
-/*
- * The multiply-adds of a large product that take as long as `rows` rows of this one; struct device::work_macs. Packing
- * is included where B is not resident.
- */
-double kernel_work_macs(const struct kernel *kernel, const struct product *product, uint64_t rows);
 
 #endif

@@ -159,10 +159,16 @@ static const struct kernel_ops ops = {
         .store = kernel_store,
 };
 
+static double work_macs(const struct product *product, uint64_t rows)
+{
+        return kernel_work_macs(&kernel_portable, product, rows);
+}
+
 const struct kernel kernel_portable = {
         .name = "portable",
         .description = "portable C kernel",
         .rows = 4,
         .seed_ns_per_mac = 0.074,
+        .work_macs = work_macs,
         .ops = &ops,
 };

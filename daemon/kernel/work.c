@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* work.c - see kernel.h: what a product costs besides its multiply-adds. */
+/* work.c - see isa.h: what a product costs besides its multiply-adds. */
 #include "daemon/kernel/isa.h"
 
 #include "daemon/device/output.h"
