@@ -81,6 +81,8 @@
           "memory for weights in the NPU's own layout; weights without room there are sent along each time") \
         X(hello_timeout_ms,       "hello-timeout-ms",       PLAIN, 5000,     1,        600000,               \
           "time for a new connection to say HELLO")                                                          \
+        X(ring_spin_us,           "ring-spin-us",           PLAIN, 50,       0,        10000,                \
+          "of rings: how long to look for more before sleeping, where that pays; 0: not at all")             \
         X(frame_timeout_ms,       "frame-timeout-ms",       PLAIN, 5000,     1,        600000,               \
           "time to finish a frame once it is begun, its payload apart")                                      \
         X(payload_bytes_per_s,    "payload-bytes-per-s",    BYTES, 1 * MIB,  1,        1024 * GIB,           \

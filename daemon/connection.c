@@ -10,32 +10,9 @@
 #define RX_SCRATCH_BYTES   4096 /* of other bytes: some 50 small frames, so that a connection's turn is short */
 #define TURN_NS            2000000 /* for reading from all connections together; what is not read comes again */
 #define FDS_RETRY_MS       100
-#define TX_ITEM_COST_BYTES (sizeof(struct tx_item) + 32) /* and what the allocator adds */
 #define TX_IOVECS          64
 #define TX_TURN_BYTES      4194304 /* of one flush; the socket's buffer is smaller, so it rarely decides */
 #define RX_FDS_MAX         4       /* enough to notice and close; the kernel closes the surplus */
-
-/* One reply on its way: `head` is copied, the payload is sent from where it lies. */
-struct tx_item {
-        TAILQ_ENTRY(tx_item) link; /* connection::tx */
-        struct connection_payload payload;
-        int fd;        /* borrowed: lives as long as payload.owner; goes out with the first byte; -1: none */
-        uint64_t sent; /* bytes of head and payload together */
-        size_t head_bytes;
-        uint8_t head[];
-};
-
-static uint64_t item_bytes(const struct tx_item *item)
-{
-        return item->head_bytes + item->payload.n_bytes;
-}
-
-static void item_free(struct tx_item *item)
-{
-        if (item->payload.release_fn)
-                item->payload.release_fn(item->payload.owner);
-        free(item);
-}
 
 /* ---- deadlines ---- */
 
@@ -128,11 +105,9 @@ static void on_timer(uv_timer_t *timer)
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-/* Small replies cost more than their bytes: 64 KiB of PING would otherwise leave seven times as much queued. */
 static bool above_high_water(const struct connection *connection)
 {
-        return connection->tx_bytes + connection->tx_items * TX_ITEM_COST_BYTES >
-               connection->set->high_water_bytes;
+        return send_queue_cost_bytes(&connection->tx) > connection->set->high_water_bytes;
 }
 
 static bool wants_input(const struct connection *connection)
@@ -140,26 +115,62 @@ static bool wants_input(const struct connection *connection)
         return connection->reads && !above_high_water(connection);
 }
 
-static void poll_update(struct connection *connection, bool tx_blocked)
+/* Reading stops and goes on as the queue grows and shrinks. A frame that waits meanwhile has time anew. */
+static void pause_update(struct connection *connection)
 {
-        int events = (wants_input(connection) ? UV_READABLE : 0) | (tx_blocked ? UV_WRITABLE : 0);
+        const bool pauses = !wants_input(connection);
 
-        if (connection->closing || events == connection->poll_events)
+        if (pauses == connection->paused)
                 return;
-        if ((events & UV_READABLE) && !(connection->poll_events & UV_READABLE) &&
-            frame_decoder_in_frame(&connection->decoder)) /* it was us who did not read: begin anew */
-                frame_deadline_start(connection, connection->decoder.payload_left);
-        if (!(events & UV_READABLE))
+        connection->paused = pauses;
+        if (pauses) {
                 connection->frame_deadline_ms = 0;
-        connection->poll_events = events;
-        if (events == 0)
-                (void)uv_poll_stop(&connection->poll);
-        else
-                (void)uv_poll_start(&connection->poll, events, on_poll);
+                return;
+        }
+        if (frame_decoder_in_frame(&connection->decoder))
+                frame_deadline_start(connection, connection->decoder.payload_left);
+        if (connection->ring) /* what has come in the meantime rings no bell */
+                ring_end_wake(connection->ring);
+}
+
+/* By the socket, and not by the ring: also of a ring's frame its descriptors. */
+static bool waits_for_socket(const struct connection *connection)
+{
+        const struct send_item *item = send_queue_first(&connection->tx);
+
+        return item && (!item->by_ring || item->n_fds > 0);
+}
+
+static void poll_update(struct connection *connection)
+{
+        int events;
+
+        if (connection->closing)
+                return;
+        pause_update(connection);
+        /* Where there are rings the socket tells of the peer's end. */
+        events = (connection->ring ? connection->reads : !connection->paused) ? UV_READABLE : 0;
+        if (waits_for_socket(connection))
+                events |= UV_WRITABLE;
+        if (events != connection->poll_events) {
+                connection->poll_events = events;
+                if (events == 0)
+                        (void)uv_poll_stop(&connection->poll);
+                else
+                        (void)uv_poll_start(&connection->poll, events, on_poll);
+        }
         timer_update(connection);
 }
 
 /* ---- receiving ---- */
+
+static void mark_dirty(struct connection *connection)
+{
+        if (connection->is_dirty || connection->closing)
+                return;
+        connection->is_dirty = true;
+        TAILQ_INSERT_TAIL(&connection->set->dirty, connection, dirty_link);
+}
 
 /* Passed fds are a fault; they are closed here, whatever else happens. */
 static bool close_passed_fds(struct msghdr *msg)
@@ -190,7 +201,7 @@ static void frame_begun(struct connection *connection, const struct frame_header
 }
 
 /* Runs `n` received bytes through the decoder. */
-static void feed(struct connection *connection, const uint8_t *bytes, size_t n)
+static void feed(struct connection *connection, const uint8_t *bytes, size_t n, bool by_ring)
 {
         struct frame_decoder *decoder = &connection->decoder;
         enum frame_event event;
@@ -216,6 +227,12 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t n)
                 }
                 bytes += consumed;
                 n -= consumed;
+                if (connection->ring && !by_ring && event == FRAME_EVENT_END)
+                        break; /* that was the last frame by the socket */
+        }
+        if (connection->reads && connection->ring && !by_ring && n > 0) {
+                fault(connection, CONNECTION_E_SOCKET);
+                return;
         }
         if (connection->reads && frame_decoder_in_frame(decoder) && connection->frame_deadline_ms == 0)
                 frame_deadline_start(connection, 0);
@@ -223,28 +240,47 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t n)
                 connection->frame_deadline_ms = 0;
 }
 
+/* Payload goes straight to its place, so much of it at once; what follows it, to the scratch buffer. */
+static size_t direct_bytes(const struct connection *connection)
+{
+        return connection->payload ? (size_t)MIN(connection->decoder.payload_left, (uint64_t)RX_PAYLOAD_BYTES)
+                                   : 0;
+}
+
+static size_t scratch_bytes(const struct connection *connection, size_t direct)
+{
+        const uint64_t payload_left = connection->decoder.payload_left;
+
+        if (direct > 0 && direct < payload_left)
+                return 0;
+        return payload_left > 0 && !connection->payload ? sizeof connection->set->scratch : RX_SCRATCH_BYTES;
+}
+
+static void take_direct(struct connection *connection, size_t n)
+{
+        if (n == 0)
+                return;
+        connection->payload += n;
+        frame_decoder_skip_payload(&connection->decoder, n);
+}
+
 static void receive(struct connection *connection)
 {
         struct connection_set *set = connection->set;
-        struct frame_decoder *decoder = &connection->decoder;
         union {
                 char bytes[CMSG_SPACE(RX_FDS_MAX * sizeof(int))];
                 struct cmsghdr align;
         } ancillary;
         struct iovec iov[2];
         struct msghdr msg = {.msg_iov = iov, .msg_control = &ancillary, .msg_controllen = sizeof ancillary};
-        const bool is_discarding = decoder->payload_left > 0 && !connection->payload;
-        size_t direct = 0;
+        size_t direct = connection->ring ? 0 : direct_bytes(connection);
+        const size_t scratch = scratch_bytes(connection, direct);
         ssize_t n;
 
-        /* Payload goes straight to its place; what follows it, to the scratch buffer, in the same call. */
-        if (decoder->payload_left > 0 && connection->payload) {
-                direct = (size_t)MIN(decoder->payload_left, (uint64_t)RX_PAYLOAD_BYTES);
+        if (direct > 0)
                 iov[msg.msg_iovlen++] = (struct iovec){connection->payload, direct};
-        }
-        if (direct == decoder->payload_left || direct == 0)
-                iov[msg.msg_iovlen++] =
-                        (struct iovec){set->scratch, is_discarding ? sizeof set->scratch : RX_SCRATCH_BYTES};
+        if (scratch > 0)
+                iov[msg.msg_iovlen++] = (struct iovec){set->scratch, scratch};
         n = recvmsg(connection->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n < 0) {
                 if (errno != EAGAIN && errno != EINTR)
@@ -255,119 +291,153 @@ static void receive(struct connection *connection)
                 fault(connection, CONNECTION_E_FDS);
                 return;
         }
-        if (n == 0) {
-                fault(connection, CONNECTION_E_EOF);
+        if (n == 0 || connection->ring) {
+                fault(connection, n == 0 ? CONNECTION_E_EOF : CONNECTION_E_SOCKET);
                 return;
         }
         direct = MIN(direct, (size_t)n);
-        if (direct > 0) {
-                connection->payload += direct;
-                frame_decoder_skip_payload(decoder, direct);
+        take_direct(connection, direct);
+        feed(connection, set->scratch, (size_t)n - direct, false);
+}
+
+/* The same from the ring. */
+static void ring_receive(struct connection *connection)
+{
+        struct ring *ring = &connection->ring->ring;
+        const size_t direct = direct_bytes(connection), scratch = scratch_bytes(connection, direct);
+        uint32_t n, first;
+
+        if (ring_readable(ring, &n) != 0) {
+                fault(connection, CONNECTION_E_RING_TAIL);
+                return;
         }
-        feed(connection, set->scratch, (size_t)n - direct);
+        if (n == 0)
+                return;
+        mark_dirty(connection); /* the client is to know what was read */
+        first = (uint32_t)MIN((size_t)n, direct);
+        ring_read(ring, connection->payload, first);
+        take_direct(connection, first);
+        if (first > 0) /* it may go on writing while we do */
+                ring_end_publish(connection->ring);
+        n = (uint32_t)MIN((size_t)(n - first), scratch);
+        ring_read(ring, connection->set->scratch, n);
+        feed(connection, connection->set->scratch, n, true);
 }
 
 /* ---- sending ---- */
 
-/* Gathers what is queued, from the head of the queue to the next item that brings an fd. */
-static size_t gather(struct connection *connection, struct iovec iov[TX_IOVECS], int *ret_fd)
+/* Sends some of what is queued by the socket, with the descriptors of the first item. Returns 0 or -errno. */
+static int socket_send(const struct connection *connection, struct iovec *iov, size_t n_iov,
+                       uint64_t *ret_n)
 {
-        struct tx_item *item;
-        size_t n = 0;
-        int fd = -1;
-
-        TAILQ_FOREACH(item, &connection->tx, link) {
-                const uint64_t head_sent = MIN(item->sent, (uint64_t)item->head_bytes);
-                const uint64_t payload_sent = item->sent - head_sent;
-
-                if (n + 2 > TX_IOVECS || (item->fd >= 0 && n > 0))
-                        break;
-                if (item->fd >= 0)
-                        fd = item->fd;
-                if (head_sent < item->head_bytes)
-                        iov[n++] = (struct iovec){item->head + head_sent, item->head_bytes - head_sent};
-                if (payload_sent < item->payload.n_bytes)
-                        iov[n++] = (struct iovec){(void *)(uintptr_t)(item->payload.bytes + payload_sent),
-                                                  item->payload.n_bytes - payload_sent};
-        }
-        *ret_fd = fd;
-        return n;
-}
-
-static void sent(struct connection *connection, uint64_t n)
-{
-        connection->tx_bytes -= n;
-        while (n > 0) {
-                struct tx_item *item = TAILQ_FIRST(&connection->tx);
-                const uint64_t now = MIN(n, item_bytes(item) - item->sent);
-
-                item->sent += now;
-                n -= now;
-                item->fd = -1; /* it went with the first byte */
-                if (item->sent == item_bytes(item)) {
-                        TAILQ_REMOVE(&connection->tx, item, link);
-                        connection->tx_items--;
-                        item_free(item);
-                }
-        }
-}
-
-static ssize_t send_some(struct connection *connection)
-{
+        const struct send_item *item = send_queue_first(&connection->tx);
         union {
-                char bytes[CMSG_SPACE(sizeof(int))];
+                char bytes[CMSG_SPACE(SEND_FDS_MAX * sizeof(int))];
                 struct cmsghdr align;
         } ancillary = {{0}};
-        struct iovec iov[TX_IOVECS];
-        struct msghdr msg = {.msg_iov = iov};
+        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n_iov};
+        const size_t fds_bytes = item->n_fds * sizeof(int);
         ssize_t n;
-        int fd;
 
-        msg.msg_iovlen = gather(connection, iov, &fd);
-        if (fd >= 0) {
+        if (fds_bytes > 0) {
                 struct cmsghdr *cmsg;
 
                 msg.msg_control = &ancillary;
-                msg.msg_controllen = sizeof ancillary;
+                msg.msg_controllen = CMSG_SPACE(fds_bytes);
                 cmsg = CMSG_FIRSTHDR(&msg);
                 cmsg->cmsg_level = SOL_SOCKET;
                 cmsg->cmsg_type = SCM_RIGHTS;
-                cmsg->cmsg_len = CMSG_LEN(sizeof fd);
-                memcpy(CMSG_DATA(cmsg), &fd, sizeof fd);
+                cmsg->cmsg_len = CMSG_LEN(fds_bytes);
+                memcpy(CMSG_DATA(cmsg), item->fds, fds_bytes);
         }
         do
                 n = sendmsg(connection->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
         while (n < 0 && errno == EINTR);
-        return n < 0 ? -errno : n;
+        if (n < 0)
+                return -errno;
+        *ret_n = (uint64_t)n;
+        return 0;
+}
+
+/* The same by the ring; descriptors go before, by the socket, with a byte that means nothing else. */
+static int ring_send(struct connection *connection, const struct iovec *iov, size_t n_iov, uint64_t *ret_n)
+{
+        struct ring *ring = &connection->ring->ring;
+        struct send_item *item = send_queue_first(&connection->tx);
+        uint32_t room;
+        uint64_t n = 0;
+
+        if (item->n_fds > 0) {
+                struct iovec byte = {"", 1};
+                int r = socket_send(connection, &byte, 1, &n);
+
+                if (r < 0)
+                        return r;
+                item->n_fds = 0;
+        }
+        if (ring_room(ring, &room) != 0)
+                return CONNECTION_E_RING_HEAD;
+        n = 0;
+        for (size_t i = 0; i < n_iov && room > 0; i++) {
+                const uint32_t part = (uint32_t)MIN(iov[i].iov_len, (size_t)room);
+
+                ring_write(ring, iov[i].iov_base, part);
+                room -= part;
+                n += part;
+        }
+        *ret_n = n;
+        return n > 0 ? 0 : -EAGAIN;
+}
+
+static int send_some(struct connection *connection, uint64_t *ret_n)
+{
+        struct iovec iov[TX_IOVECS];
+        const size_t n_iov = send_queue_gather(&connection->tx, iov, TX_IOVECS);
+
+        return send_queue_first(&connection->tx)->by_ring ? ring_send(connection, iov, n_iov, ret_n)
+                                                          : socket_send(connection, iov, n_iov, ret_n);
+}
+
+/* Whether the last words have arrived, as far as that can be known: what is in a socket can still be read later. */
+static bool has_finished(struct connection *connection)
+{
+        uint32_t room;
+
+        if (!connection->finishing || send_queue_first(&connection->tx))
+                return false;
+        return !connection->ring || connection->set->rings.leaves_rings ||
+               ring_room(&connection->ring->ring, &room) != 0 || room == connection->ring->ring.tx.size;
 }
 
 static void flush(struct connection *connection)
 {
-        uint64_t turn_bytes = 0;
-        ssize_t n = 0;
+        uint64_t turn_bytes = 0, n;
+        int r = 0;
 
-        while (!TAILQ_EMPTY(&connection->tx) && turn_bytes < TX_TURN_BYTES) {
-                n = send_some(connection);
-                if (n < 0)
+        while (send_queue_first(&connection->tx) && turn_bytes < TX_TURN_BYTES) {
+                r = send_some(connection, &n);
+                if (r != 0)
                         break;
-                sent(connection, (uint64_t)n);
-                turn_bytes += (uint64_t)n;
+                send_queue_sent(&connection->tx, n);
+                turn_bytes += n;
         }
-        if (n ==
+        if (connection->ring)
+                ring_end_publish(connection->ring);
+        if (r ==
             -ETOOMANYREFS) { /* fds that others have not taken yet: it passes, and is not this peer's fault */
                 connection->stall_deadline_ms = deadline_in(connection, FDS_RETRY_MS);
-                poll_update(connection, false);
+                pause_update(connection);
                 timer_update(connection);
                 return;
         }
-        if (n < 0 && n != -EAGAIN) {
+        if (r != 0 && r != -EAGAIN) {
                 if (connection->finishing)
                         connection_close(connection);
                 else
-                        fault(connection, (int)n);
+                        fault(connection, r);
                 return;
         }
-        if (connection->finishing && TAILQ_EMPTY(&connection->tx)) {
+        if (has_finished(connection)) {
                 connection_close(connection);
                 return;
         }
@@ -375,48 +445,43 @@ static void flush(struct connection *connection)
                 connection->stall_deadline_ms = 0;
         else if (turn_bytes > 0 || connection->stall_deadline_ms == 0)
                 connection->stall_deadline_ms = deadline_in(connection, connection->set->times.stall_ms);
-        poll_update(connection, !TAILQ_EMPTY(&connection->tx));
-        timer_update(connection);
+        poll_update(connection);
 }
 
-static void mark_dirty(struct connection *connection)
+/* What fits into the ring as a whole, with nothing before it, is written at once. */
+static bool ring_send_whole(struct connection *connection, const uint8_t *head, size_t head_bytes,
+                            const struct connection_payload *payload)
 {
-        if (connection->is_dirty || connection->closing)
-                return;
-        connection->is_dirty = true;
-        TAILQ_INSERT_TAIL(&connection->set->dirty, connection, dirty_link);
+        const uint64_t payload_bytes = payload ? payload->n_bytes : 0;
+        uint32_t room;
+
+        if (!connection->ring || send_queue_first(&connection->tx) || payload_bytes > RING_BYTES_MAX ||
+            ring_room(&connection->ring->ring, &room) != 0 || head_bytes + payload_bytes > room)
+                return false;
+        ring_write(&connection->ring->ring, head, (uint32_t)head_bytes);
+        if (payload_bytes > 0)
+                ring_write(&connection->ring->ring, payload->bytes, (uint32_t)payload_bytes);
+        connection_payload_release(payload);
+        return true;
 }
 
 void connection_send(struct connection *connection, const uint8_t *head, size_t head_bytes,
                      const struct connection_payload *payload, int fd)
 {
-        struct tx_item *item;
-
         if (connection->closing || connection->finishing) { /* nothing comes after the last words */
-                if (payload && payload->release_fn)
-                        payload->release_fn(payload->owner);
+                connection_payload_release(payload);
                 return;
         }
-        item = malloc(sizeof *item + head_bytes);
-        if (!item) {
-                if (payload && payload->release_fn)
-                        payload->release_fn(payload->owner);
+        if ((fd < 0 && ring_send_whole(connection, head, head_bytes, payload)) ||
+            send_queue_push(&connection->tx, head, head_bytes, payload, &fd, fd < 0 ? 0 : 1,
+                            connection->ring))
+                mark_dirty(connection);
+        else
                 connection_close(connection); /* memory is out: it dies alone */
-                return;
-        }
-        *item = (struct tx_item){.fd = fd, .head_bytes = head_bytes};
-        memcpy(item->head, head, head_bytes);
-        if (payload)
-                item->payload = *payload;
-        TAILQ_INSERT_TAIL(&connection->tx, item, link);
-        connection->tx_bytes += item_bytes(item);
-        connection->tx_items++;
-        mark_dirty(connection);
 }
 
-static void on_flush(uv_prepare_t *prepare)
+static void flush_dirty(struct connection_set *set)
 {
-        struct connection_set *set = container_of(prepare, struct connection_set, flusher);
         struct connection *connection;
 
         while ((connection = TAILQ_FIRST(&set->dirty))) {
@@ -427,7 +492,10 @@ static void on_flush(uv_prepare_t *prepare)
         set->turn_start_ns = 0;
 }
 
-/* ---- life ---- */
+static void on_flush(uv_prepare_t *prepare)
+{
+        flush_dirty(container_of(prepare, struct connection_set, flusher));
+}
 
 /* The poll is level-triggered: who is passed over now comes first in the next turn. */
 static bool turn_is_over(struct connection_set *set)
@@ -439,6 +507,116 @@ static bool turn_is_over(struct connection_set *set)
         return now_ns - set->turn_start_ns > TURN_NS;
 }
 
+/* ---- rings ---- */
+
+static struct connection *connection_of(struct ring_end *end)
+{
+        return end->userdata;
+}
+
+/* By the ring, and not by the socket. */
+static bool waits_for_ring(const struct connection *connection)
+{
+        return send_queue_first(&connection->tx) && !waits_for_socket(connection);
+}
+
+static uint32_t ring_wants(struct ring_end *end)
+{
+        const struct connection *connection = connection_of(end);
+        const bool wants_room = waits_for_ring(connection) || connection->finishing;
+
+        return (wants_input(connection) ? RING_WANTS_DATA : 0) | (wants_room ? RING_WANTS_ROOM : 0);
+}
+
+static bool ring_has_work(struct ring_end *end)
+{
+        struct connection *connection = connection_of(end);
+        uint32_t n;
+
+        if (connection->closing)
+                return false;
+        if (wants_input(connection) && (ring_readable(&end->ring, &n) != 0 || n > 0))
+                return true;
+        if (waits_for_ring(connection) && (ring_room(&end->ring, &n) != 0 || n > 0))
+                return true;
+        return has_finished(connection);
+}
+
+static void ring_look(struct ring_end *end)
+{
+        struct connection *connection = connection_of(end);
+
+        if (connection->closing)
+                return;
+        if (waits_for_ring(connection) || connection->finishing)
+                mark_dirty(connection);
+        if (wants_input(connection) && !turn_is_over(connection->set)) {
+                ring_receive(connection);
+                timer_update(connection);
+        }
+}
+
+static void finish_turn(void *userdata)
+{
+        struct connection_set *set = userdata;
+
+        if (set->finish_turn_fn)
+                set->finish_turn_fn(set->userdata);
+        flush_dirty(set);
+}
+
+static bool is_quiet(void *userdata)
+{
+        const struct connection_set *set = userdata;
+
+        return set->is_quiet_fn && set->is_quiet_fn(set->userdata);
+}
+
+static const struct ring_watch_ops ring_ops = {
+        .wants = ring_wants,
+        .has_work = ring_has_work,
+        .look = ring_look,
+        .finish_turn = finish_turn,
+        .is_quiet = is_quiet,
+};
+
+int connection_ring_start(struct connection *connection, uint8_t *memory, uint32_t submission_bytes,
+                          uint32_t completion_bytes, void (*release_fn)(void *owner), void *owner,
+                          const uint8_t *answer, size_t answer_bytes)
+{
+        struct ring_end *end = malloc(sizeof *end);
+        int r, fds[SEND_FDS_MAX];
+
+        assert(!connection->ring && !connection->closing && !connection->finishing);
+        if (!end)
+                return -ENOMEM;
+        r = ring_end_open(end, &connection->set->rings, memory, submission_bytes, completion_bytes,
+                          release_fn, owner, connection);
+        if (r < 0) {
+                free(end);
+                return r;
+        }
+        connection->ring = end;
+        fds[0] = end->bell_fd;
+        fds[1] = end->client_bell_fds[0];
+        if (send_queue_push(&connection->tx, answer, answer_bytes, NULL, fds, ARRAY_SIZE(fds), false))
+                mark_dirty(connection);
+        else
+                connection_close(connection);
+        return 0;
+}
+
+static void ring_end_free(struct connection *connection)
+{
+        if (!connection->ring)
+                return;
+        ring_end_close(connection->ring);
+        free(connection->ring);
+        connection->ring = NULL;
+}
+
+/* ---- life ---- */
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
         struct connection *connection = container_of(poll, struct connection, poll);
@@ -449,20 +627,23 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         }
         if (events & UV_WRITABLE)
                 mark_dirty(connection);
-        if ((events & UV_READABLE) && wants_input(connection) && !turn_is_over(connection->set)) {
+        if (!(events & UV_READABLE) || turn_is_over(connection->set))
+                return;
+        if (connection->ring ? connection->reads : wants_input(connection)) {
                 receive(connection);
                 timer_update(connection);
         }
 }
 
 void connection_set_open(struct connection_set *set, uv_loop_t *loop, const struct connection_times *times,
-                         uint64_t payload_bytes_max, uint64_t high_water_bytes)
+                         uint64_t payload_bytes_max, uint64_t high_water_bytes, uint64_t spin_ns)
 {
         set->loop = loop;
         set->times = *times;
         set->payload_bytes_max = payload_bytes_max;
         set->high_water_bytes = high_water_bytes;
         TAILQ_INIT(&set->dirty);
+        ring_watch_open(&set->rings, loop, spin_ns, &ring_ops, set);
         (void)uv_prepare_init(loop, &set->flusher);
         (void)uv_prepare_start(&set->flusher, on_flush);
         uv_unref((uv_handle_t *)&set->flusher);
@@ -471,6 +652,7 @@ void connection_set_open(struct connection_set *set, uv_loop_t *loop, const stru
 void connection_set_close(struct connection_set *set)
 {
         assert(TAILQ_EMPTY(&set->dirty));
+        ring_watch_close(&set->rings);
         uv_close((uv_handle_t *)&set->flusher, NULL);
 }
 
@@ -485,9 +667,10 @@ int connection_open(struct connection *connection, struct connection_set *set, i
                 .userdata = userdata,
                 .fd = fd,
                 .reads = true,
+                .paused = true,
                 .n_open_handles = 2,
         };
-        TAILQ_INIT(&connection->tx);
+        send_queue_init(&connection->tx);
         r = uv_poll_init(set->loop, &connection->poll, fd);
         if (r < 0) {
                 (void)close(fd);
@@ -496,8 +679,7 @@ int connection_open(struct connection *connection, struct connection_set *set, i
         (void)uv_timer_init(set->loop, &connection->timer);
         frame_decoder_init(&connection->decoder, true, set->payload_bytes_max);
         connection->hello_deadline_ms = deadline_in(connection, set->times.hello_ms);
-        timer_update(connection);
-        poll_update(connection, false);
+        poll_update(connection);
         return 0;
 }
 
@@ -524,14 +706,13 @@ static void on_handle_closed(uv_handle_t *handle)
         if (--connection->n_open_handles > 0)
                 return;
         (void)close(connection->fd);
+        ring_end_free(connection); /* after the socket: what the client finds cleared has been closed */
         frame_decoder_deinit(&connection->decoder);
         connection->ops->closed(connection->userdata);
 }
 
 void connection_close(struct connection *connection)
 {
-        struct tx_item *item;
-
         if (connection->closing)
                 return;
         connection->closing = true;
@@ -540,10 +721,7 @@ void connection_close(struct connection *connection)
                 TAILQ_REMOVE(&connection->set->dirty, connection, dirty_link);
                 connection->is_dirty = false;
         }
-        while ((item = TAILQ_FIRST(&connection->tx))) {
-                TAILQ_REMOVE(&connection->tx, item, link);
-                item_free(item);
-        }
+        send_queue_clear(&connection->tx);
         connection->poll.data = connection;
         connection->timer.data = connection;
         uv_close((uv_handle_t *)&connection->poll, on_handle_closed);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * connection.h - one client's socket. Knows bytes, frames' borders and time; nothing of what they mean.
+ * connection.h - one client's socket, and its rings. Knows bytes, frames' borders and time; nothing of what they mean.
  *
  * Role:   receives, cuts into frames, puts payloads where the stage below wants them; queues and sends; keeps the
  *         clock on slow peers.
@@ -13,16 +13,17 @@
  *   without bound. Clients may not pass any; the daemon passes one with each arena.
  * - Everything sent during a turn of the loop leaves in one flush before the next wait, so that what a finished
  *   batch has to say to a client costs one sendmsg.
+ * - Once a client has rings its frames go through them, both ways, and nothing else changes: the same decoder, queue,
+ *   bounds and deadlines. By the socket come the client's end and descriptors alone, each with a byte of its own.
  * - Above `high_water_bytes` in the send queue nothing more is read from that client until it is below again.
  *   What is queued is bounded all the same: by the jobs that were accepted.
  */
 #ifndef DAEMON_CONNECTION_H
 #define DAEMON_CONNECTION_H
 
+#include "daemon/ring-watch.h"
+#include "daemon/send-queue.h"
 #include "proto/frame.h"
-
-#include <sys/queue.h>
-#include <uv.h>
 
 struct connection;
 
@@ -34,6 +35,9 @@ enum {
         CONNECTION_E_FRAME_TIME,               /* a frame was begun and not finished in time */
         CONNECTION_E_STALL_TIME,               /* no reply byte accepted in time */
         CONNECTION_E_EOF,                      /* the peer has closed */
+        CONNECTION_E_SOCKET,                   /* bytes came by the socket, though there are rings */
+        CONNECTION_E_RING_TAIL,                /* the peer says to have written what it cannot have */
+        CONNECTION_E_RING_HEAD,                /* or to have read: nothing can be said to it any more */
 };
 
 struct connection_ops {
@@ -65,6 +69,10 @@ struct connection_times {
 struct connection_set {
         uv_loop_t *loop;      /* borrowed: outlives all connections */
         uv_prepare_t flusher; /* flushes before each wait of the loop */
+        struct ring_watch rings;
+        void (*finish_turn_fn)(void *userdata); /* what else the end of a turn brings, or NULL */
+        bool (*is_quiet_fn)(void *userdata);    /* nothing that clients wait for is under way; NULL: never */
+        void *userdata;
         struct connection_times times;
         uint64_t payload_bytes_max;
         uint64_t high_water_bytes;
@@ -73,43 +81,32 @@ struct connection_set {
         uint8_t scratch[65536];         /* receive buffer: frames are consumed within the call */
 };
 
-struct tx_item;
-
 struct connection {
         struct connection_set *set;       /* borrowed: outlives us */
         const struct connection_ops *ops; /* borrowed: constant */
         void *userdata;
-        int fd; /* owned */
+        int fd;                /* owned */
+        struct ring_end *ring; /* owned; NULL: by the socket */
         uv_poll_t poll;
         uv_timer_t timer; /* armed for the earliest of the three deadlines */
         unsigned n_open_handles;
         int poll_events; /* what `poll` watches for now */
         bool is_dirty;   /* in connection_set::dirty */
         bool reads;      /* false once last words are queued */
+        bool paused;     /* nothing is read: too much waits to be sent */
         bool finishing;  /* close when the queue is empty */
         bool closing;    /* handles are being closed; nothing else happens any more */
         uint64_t armed_ms;
         uint64_t hello_deadline_ms, frame_deadline_ms, stall_deadline_ms; /* loop time; 0: none */
         struct frame_decoder decoder;
         uint8_t *payload;                   /* borrowed: where the next payload byte goes; NULL: discard */
-        TAILQ_HEAD(, tx_item) tx;           /* owned */
-        uint64_t tx_bytes;                  /* in `tx`, not yet sent */
-        uint64_t tx_items;                  /* in `tx` */
+        struct send_queue tx;
         TAILQ_ENTRY(connection) dirty_link; /* connection_set::dirty */
 };
 
-/* Bytes behind a head that are sent from where they lie. `release_fn` (or NULL) is called once, when the bytes
- * are sent or dropped. */
-struct connection_payload {
-        const uint8_t *bytes;
-        uint64_t n_bytes;
-        void (*release_fn)(void *owner);
-        void *owner;
-};
-
-/* Starts the flusher. */
+/* Starts the flusher. `spin_ns`: how long to look at rings before the loop waits, 0: not at all. */
 void connection_set_open(struct connection_set *set, uv_loop_t *loop, const struct connection_times *times,
-                         uint64_t payload_bytes_max, uint64_t high_water_bytes);
+                         uint64_t payload_bytes_max, uint64_t high_water_bytes, uint64_t spin_ns);
 
 /* No connection may be left. Completes in the loop's next turns. */
 void connection_set_close(struct connection_set *set);
@@ -118,6 +115,14 @@ void connection_set_close(struct connection_set *set);
  * nothing is called. */
 int connection_open(struct connection *connection, struct connection_set *set, int fd,
                     const struct connection_ops *ops, void *userdata);
+
+/*
+ * From now on frames travel in rings; the answer that says so is the last by the socket, and brings both bells. The
+ * memory is held until the end: then `release_fn` is called with `owner`, but not on failure. Returns 0 or -errno.
+ */
+int connection_ring_start(struct connection *connection, uint8_t *memory, uint32_t submission_bytes,
+                          uint32_t completion_bytes, void (*release_fn)(void *owner), void *owner,
+                          const uint8_t *answer, size_t answer_bytes);
 
 /* The peer has said HELLO: it may now be idle for ever. */
 void connection_greeted(struct connection *connection);

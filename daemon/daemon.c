@@ -146,6 +146,7 @@ static void stop(struct daemon *daemon, const char *why)
         log_info("%s: stopping after %zu jobs", why, daemon->pipeline.jobs_inside);
         daemon->sessions.stopping = true;
         daemon->arenas.stopping = true;
+        daemon->connections.rings.leaves_rings = true;
         listener_close(&daemon->listener);
         drain_start(daemon, daemon->config.drain_timeout_ms);
         pipeline_complete_all_groups(&daemon->pipeline);
@@ -401,6 +402,21 @@ static void pipeline_start(struct daemon *daemon)
         daemon->pipeline.idle_userdata = daemon;
 }
 
+static void finish_turn(void *userdata)
+{
+        struct daemon *daemon = userdata;
+
+        turn_finish(&daemon->turn);
+}
+
+/* While a batch is with the device its clients wait, and whoever computes it may need our CPU. */
+static bool is_quiet(void *userdata)
+{
+        const struct daemon *daemon = userdata;
+
+        return daemon->pipeline.n_inside == 0;
+}
+
 static void stages_init(struct daemon *daemon)
 {
         const struct config *config = &daemon->config;
@@ -456,7 +472,11 @@ static void stages_init(struct daemon *daemon)
                                     .stall_ms = config->stall_timeout_ms,
                                     .payload_bytes_per_s = config->payload_bytes_per_s,
                             },
-                            config->inline_bytes, config->high_water_bytes);
+                            config->inline_bytes, config->high_water_bytes, config->ring_spin_us * 1000);
+        daemon->connections.rings.meter = &daemon->meter;
+        daemon->connections.finish_turn_fn = finish_turn;
+        daemon->connections.is_quiet_fn = is_quiet;
+        daemon->connections.userdata = daemon;
 }
 
 static void handles_init(struct daemon *daemon)

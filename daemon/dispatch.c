@@ -30,7 +30,7 @@ static const struct rule {
         {FRAME_HELLO, false, true}, {FRAME_ARENA_CREATE, true, true}, {FRAME_ARENA_RELEASE, true, true},
         {FRAME_MATMUL, true, true}, {FRAME_CANCEL, true, false},      {FRAME_STATUS, true, true},
         {FRAME_PING, true, true},   {FRAME_WEIGHTS_LOAD, true, true}, {FRAME_WEIGHTS_RELEASE, true, true},
-        {FRAME_SET, true, true},
+        {FRAME_SET, true, true},     {FRAME_RING_START, true, true},
 };
 
 static bool rule_check(struct dispatch *dispatch, const struct frame_header *header, struct fault *fault)
@@ -67,6 +67,41 @@ static void breach(struct dispatch *dispatch, const struct fault *fault)
         dispatch_bye(dispatch, fault->status, fault->text);
 }
 
+static void arena_release(void *arena)
+{
+        (void)arena_unref(arena);
+}
+
+/* The one request that is about the connection: the session lends the memory and knows no more of it. */
+static void ring_start(struct dispatch *dispatch, const struct request *request)
+{
+        const struct request_ring_start *start = &request->ring_start;
+        uint8_t bytes[REPLY_BYTES_MAX];
+        struct arena *arena;
+        struct fault fault;
+        size_t n_bytes;
+        int r;
+
+        if (dispatch->connection.ring) {
+                fault_set(&fault, STATUS_INVALID, "this connection has rings; there are none besides");
+                session_refuse(&dispatch->session, request, &fault);
+                return;
+        }
+        if (!session_ring_arena(&dispatch->session, start, &arena, &fault)) {
+                session_refuse(&dispatch->session, request, &fault);
+                return;
+        }
+        n_bytes = reply_encode(&(struct reply){.type = FRAME_RING_STARTED, .id = request->id}, 0, bytes);
+        r = connection_ring_start(&dispatch->connection, arena->memory + start->offset_bytes,
+                                  start->submission_bytes, start->completion_bytes, arena_release, arena,
+                                  bytes, n_bytes);
+        if (r < 0) {
+                (void)arena_unref(arena);
+                fault_set(&fault, STATUS_BUSY, "no rings: %s; go on without", strerror(-r));
+                session_refuse(&dispatch->session, request, &fault);
+        }
+}
+
 static void on_head(void *userdata, const struct frame_header *header, const uint8_t *control,
                     uint8_t **ret_payload)
 {
@@ -83,6 +118,10 @@ static void on_head(void *userdata, const struct frame_header *header, const uin
                         breach(dispatch, &fault);
                 else
                         session_refuse(&dispatch->session, &request, &fault);
+                return;
+        }
+        if (request.type == FRAME_RING_START) {
+                ring_start(dispatch, &request);
                 return;
         }
         session_request(&dispatch->session, &request, header->payload_bytes, ret_payload);
@@ -163,6 +202,18 @@ static void fault_describe(const struct dispatch *dispatch, int r, const struct 
                 fault_set(ret_fault, STATUS_PROTOCOL, "no reply byte was accepted for %" PRIu64 " ms",
                           set->times.stall_ms);
                 break;
+        case CONNECTION_E_SOCKET:
+                fault_set(ret_fault, STATUS_PROTOCOL,
+                          "bytes came by the socket after RING_START; what there is to say goes by the ring");
+                break;
+        case CONNECTION_E_RING_TAIL:
+                fault_set(ret_fault, STATUS_PROTOCOL,
+                          "the submission ring's tail is not where bytes can have been written");
+                break;
+        case CONNECTION_E_RING_HEAD:
+                fault_set(ret_fault, STATUS_PROTOCOL,
+                          "the completion ring's head is not where bytes can have been read");
+                break;
         default:
                 assert(false && "a fault that the table above lacks");
         }
@@ -186,7 +237,7 @@ static void on_fault(void *userdata, int r, const struct frame_header *header)
         }
         fault_describe(dispatch, r, header, &fault);
         breach(dispatch, &fault);
-        if (r == CONNECTION_E_STALL_TIME) /* it would not read its BYE either */
+        if (r == CONNECTION_E_STALL_TIME || r == CONNECTION_E_RING_HEAD) /* it would not read its BYE either */
                 connection_close(&dispatch->connection);
 }
 

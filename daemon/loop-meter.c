@@ -2,11 +2,10 @@
 /* loop-meter.c - see loop-meter.h. */
 #include "daemon/loop-meter.h"
 
-static void on_turn(uv_prepare_t *turn)
+void loop_meter_pause(struct loop_meter *meter)
 {
-        struct loop_meter *meter = container_of(turn, struct loop_meter, turn);
         const uint64_t now_ns = uv_hrtime();
-        const uint64_t idle_ns = uv_metrics_idle_time(turn->loop);
+        const uint64_t idle_ns = uv_metrics_idle_time(meter->turn.loop);
         const uint64_t turn_ns = now_ns - meter->last_ns, waited_ns = idle_ns - meter->last_idle_ns;
 
         if (meter->last_ns != 0 && turn_ns >= waited_ns)
@@ -14,6 +13,18 @@ static void on_turn(uv_prepare_t *turn)
         meter->last_ns = now_ns;
         meter->last_idle_ns = idle_ns;
         meter->n_turns++;
+}
+
+void loop_meter_resume(struct loop_meter *meter)
+{
+        meter->last_ns = uv_hrtime();
+}
+
+static void on_turn(uv_prepare_t *turn)
+{
+        struct loop_meter *meter = container_of(turn, struct loop_meter, turn);
+
+        loop_meter_pause(meter); /* and it goes on by itself: what the kernel counts as idle is left out */
 }
 
 int loop_meter_open(struct loop_meter *meter, uv_loop_t *loop, struct hold_meter *hold)

@@ -23,4 +23,8 @@ struct loop_meter {
 int loop_meter_open(struct loop_meter *meter, uv_loop_t *loop, struct hold_meter *hold);
 void loop_meter_close(struct loop_meter *meter);
 
+/* From now until loop_meter_resume() the loop waits, though not in the kernel. */
+void loop_meter_pause(struct loop_meter *meter);
+void loop_meter_resume(struct loop_meter *meter);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "daemon/session-internal.h"
 #include "daemon/version.h"
+#include "proto/ring.h"
 
 int session_init(struct session *session, struct session_context *context, const struct reply_sink *sink,
                  uid_t uid)
@@ -45,6 +46,7 @@ void session_refuse(struct session *session, const struct request *request, cons
 static void hello(struct session *session, const struct request *request)
 {
         session->greeted = true;
+        session->features = request->hello.features & MESSAGE_FEATURE_RING;
         memcpy(session->name, request->hello.client_name, sizeof session->name);
         session_reply(session, &(struct reply){
                                        .type = FRAME_WELCOME,
@@ -53,7 +55,7 @@ static void hello(struct session *session, const struct request *request)
                                                {
                                                        .version_minor = MIN(request->hello.version_minor,
                                                                             (uint32_t)FRAME_VERSION_MINOR),
-                                                       .features = 0,
+                                                       .features = session->features,
                                                        .daemon_version = DAEMON_VERSION,
                                                        .backend = session->context->backend,
                                                        .limits = session->context->limits,
@@ -194,6 +196,25 @@ static void arena_create(struct session *session, const struct request *request)
                         .arena_created = {.arena = handle->id, .size_bytes = handle->arena->size_bytes},
                 },
                 &hold, handle->arena->fd);
+}
+
+bool session_ring_arena(struct session *session, const struct request_ring_start *start,
+                        struct arena **ret_arena, struct fault *ret_fault)
+{
+        const struct place place = {
+                .arena = start->arena,
+                .offset_bytes = start->offset_bytes,
+                .extent_bytes = ring_extent_bytes(start->submission_bytes, start->completion_bytes),
+        };
+        struct arena *arena;
+
+        if (!(session->features & MESSAGE_FEATURE_RING))
+                return fault_set(ret_fault, STATUS_INVALID,
+                                 "HELLO did not name the feature RING; name it before asking for rings");
+        if (!session_place_find(session, "the rings", &place, &arena, ret_fault))
+                return false;
+        *ret_arena = arena_ref(arena);
+        return true;
 }
 
 static void arena_release(struct session *session, const struct request *request)

@@ -46,6 +46,7 @@ struct session {
         uid_t uid;
         char name[MESSAGE_CLIENT_NAME_MAX + 1];
         bool greeted;                  /* HELLO has been answered */
+        uint64_t features;             /* that both sides know */
         struct pipeline_client client; /* as the pipeline sees us */
         uint32_t last_arena_id;
         size_t n_arenas;                    /* with a living handle */
@@ -74,6 +75,13 @@ void session_request(struct session *session, const struct request *request, uin
 
 /* The payload of the last request is complete, if it had one. */
 void session_payload_done(struct session *session);
+
+/*
+ * The arena that a RING_START names, lent (a ref) for the rings: the session goes on as if nothing were there. False:
+ * ret_fault says why not.
+ */
+bool session_ring_arena(struct session *session, const struct request_ring_start *start,
+                        struct arena **ret_arena, struct fault *ret_fault);
 
 /* Answers a request that was not even valid. */
 void session_refuse(struct session *session, const struct request *request, const struct fault *fault);

@@ -7,14 +7,17 @@ static void on_busy(uv_idle_t *busy)
         (void)busy; /* that it is there is enough */
 }
 
-static void on_end(uv_check_t *end)
+void turn_finish(struct turn *turn)
 {
-        struct turn *turn = container_of(end, struct turn, end);
-
         if (!uv_is_active((uv_handle_t *)&turn->busy))
                 return;
         (void)uv_idle_stop(&turn->busy);
         turn->fn(turn->userdata); /* may ask again, for the next turn */
+}
+
+static void on_end(uv_check_t *end)
+{
+        turn_finish(container_of(end, struct turn, end));
 }
 
 void turn_open(struct turn *turn, uv_loop_t *loop, void (*fn)(void *userdata), void *userdata)

@@ -29,4 +29,7 @@ void turn_close(struct turn *turn);
 
 void turn_ask(struct turn *turn);
 
+/* Does it now, if it was asked for: this is the end of the turn. */
+void turn_finish(struct turn *turn);
+
 #endif

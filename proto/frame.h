@@ -27,7 +27,7 @@
 
 #define FRAME_MAGIC         "NPMM"
 #define FRAME_VERSION_MAJOR 1
-#define FRAME_VERSION_MINOR 1
+#define FRAME_VERSION_MINOR 2
 #define FRAME_HEADER_BYTES  32
 
 /* The largest message is below 1 KiB; the rest is room for fields that we do not know. */
@@ -46,6 +46,7 @@
         X(WEIGHTS_LOAD,      8, true,  true)                                                                 \
         X(WEIGHTS_RELEASE,   9, true,  false)                                                                \
         X(SET,              10, true,  false)                                                                \
+        X(RING_START,       11, true,  false)                                                                \
         X(WELCOME,          65, false, false)                                                                \
         X(ARENA_CREATED,    66, false, false)                                                                \
         X(ARENA_RELEASED,   67, false, false)                                                                \
@@ -57,7 +58,8 @@
         X(BYE,              73, false, false)                                                                \
         X(WEIGHTS_LOADED,   74, false, false)                                                                \
         X(WEIGHTS_RELEASED, 75, false, false)                                                                \
-        X(SET_DONE,         76, false, false)
+        X(SET_DONE,         76, false, false)                                                                \
+        X(RING_STARTED,     77, false, false)
 /* clang-format on */
 
 enum frame_type {
@@ -106,7 +108,7 @@ struct frame_decoder {
         struct frame_header header; /* valid from HEAD to END, and for the message of an error */
         uint8_t *control;           /* header.control_bytes long; valid from HEAD to END; points at one of: */
         uint8_t *control_owned;     /* owned, for large ones; else NULL */
-        uint8_t control_small[256]; /* enough for every request of version 1.1 without unknown fields */
+        uint8_t control_small[256]; /* enough for every request of version 1.2 without unknown fields */
         uint8_t header_bytes[FRAME_HEADER_BYTES];
         size_t header_have;
         size_t control_have;

@@ -6,6 +6,7 @@
 
 #include "message-quick.h"
 #include "npumm.pb-c.h"
+#include "ring.h"
 
 #define X(name, value, text)                                                                                 \
         static_assert((int)NPUMM__V1__STATUS__##name == STATUS_##name, "status.h and npumm.proto disagree");
@@ -23,7 +24,7 @@ static_assert((int)NPUMM__V1__CLASS__INTERACTIVE == CLASS_INTERACTIVE, "classes"
 static_assert((int)NPUMM__V1__CLASS__BULK == CLASS_BULK, "classes");
 
 /*
- * The budget of one unpacked message. Version 1.1's largest takes about 700 bytes; the rest lets a newer peer
+ * The budget of one unpacked message. Version 1.2's largest takes about 700 bytes; the rest lets a newer peer
  * send fields that we do not know. A message that wants more (64 KiB of empty unknown fields would take 4 MiB
  * on the heap) is refused.
  */
@@ -223,6 +224,33 @@ static bool set_read(const void *message, uint64_t payload_bytes, struct request
                string_read("value", set->value, to->value, sizeof to->value, fault);
 }
 
+static bool ring_start_read(const void *message, uint64_t payload_bytes, struct request *request,
+                            struct fault *fault)
+{
+        const Npumm__V1__RingStart *start = message;
+        uint64_t end;
+
+        (void)payload_bytes;
+        if (!ring_size_is_valid(start->submission_bytes) || !ring_size_is_valid(start->completion_bytes))
+                return fault_set(fault, STATUS_INVALID,
+                                 "rings of %u and %u bytes; a ring has a power of two of them, %u to %u",
+                                 start->submission_bytes, start->completion_bytes, RING_BYTES_MIN,
+                                 RING_BYTES_MAX);
+        if (start->offset_bytes % RING_ALIGN_BYTES != 0)
+                return fault_set(fault, STATUS_INVALID,
+                                 "offset_bytes of the rings is not a multiple of %u", RING_ALIGN_BYTES);
+        if (!checked_add(start->offset_bytes,
+                         ring_extent_bytes(start->submission_bytes, start->completion_bytes), &end))
+                return fault_set(fault, STATUS_INVALID, "the rings end beyond 64 bits");
+        request->ring_start = (struct request_ring_start){
+                .arena = start->arena,
+                .offset_bytes = start->offset_bytes,
+                .submission_bytes = start->submission_bytes,
+                .completion_bytes = start->completion_bytes,
+        };
+        return true;
+}
+
 typedef bool (*request_read_fn)(const void *message, uint64_t payload_bytes, struct request *request,
                                 struct fault *fault);
 
@@ -242,6 +270,7 @@ static const struct request_kind {
         {FRAME_WEIGHTS_LOAD, &npumm__v1__weights_load__descriptor, weights_load_read},
         {FRAME_WEIGHTS_RELEASE, &npumm__v1__weights_release__descriptor, weights_release_read},
         {FRAME_SET, &npumm__v1__set__descriptor, set_read},
+        {FRAME_RING_START, &npumm__v1__ring_start__descriptor, ring_start_read},
 };
 
 bool message_read_request(const struct frame_header *header, const uint8_t *control,
@@ -344,6 +373,15 @@ size_t message_write_request(const struct request *request, uint8_t ret_control[
         }
         case FRAME_SET:
                 return set_write(&request->set, ret_control);
+        case FRAME_RING_START: {
+                Npumm__V1__RingStart to = NPUMM__V1__RING_START__INIT;
+
+                to.arena = request->ring_start.arena;
+                to.offset_bytes = request->ring_start.offset_bytes;
+                to.submission_bytes = request->ring_start.submission_bytes;
+                to.completion_bytes = request->ring_start.completion_bytes;
+                return npumm__v1__ring_start__pack(&to, ret_control);
+        }
         default:
                 return 0;
         }
@@ -443,6 +481,7 @@ static const struct reply_kind {
         {FRAME_WEIGHTS_LOADED, &npumm__v1__weights_loaded__descriptor, weights_loaded_read},
         {FRAME_WEIGHTS_RELEASED, NULL, NULL},
         {FRAME_SET_DONE, NULL, NULL},
+        {FRAME_RING_STARTED, NULL, NULL},
 };
 
 /* What each job brings; false: it is something else. */

@@ -25,6 +25,9 @@
 #define MESSAGE_KEY_MAX         32u
 #define MESSAGE_VALUE_MAX       64u
 
+/* Bits of HELLO and WELCOME. */
+#define MESSAGE_FEATURE_RING (UINT64_C(1) << 0)
+
 enum output_form { OUTPUT_INT32 = 0, OUTPUT_INT8, OUTPUT_FLOAT32, OUTPUT_TILE16_SHIFT7, OUTPUT_MAX };
 
 enum rounding { ROUNDING_FLOOR = 0, ROUNDING_NEAREST_EVEN, ROUNDING_MAX };
@@ -97,6 +100,13 @@ struct request_set {
         char value[MESSAGE_VALUE_MAX + 1];
 };
 
+/* From here on frames travel in rings: README.md section 15. The numbers have been checked, the arena has not. */
+struct request_ring_start {
+        uint32_t arena;
+        uint64_t offset_bytes;
+        uint32_t submission_bytes, completion_bytes;
+};
+
 struct request {
         enum frame_type type;
         uint64_t id;
@@ -108,6 +118,7 @@ struct request {
                 struct request_weights_load weights_load;
                 struct request_weights_release weights_release;
                 struct request_set set;
+                struct request_ring_start ring_start;
         };
 };
 

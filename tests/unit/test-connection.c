@@ -57,7 +57,7 @@ static void setup(void)
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
         peer_fd = fds[1];
         ck_assert_int_eq(uv_loop_init(&loop), 0);
-        connection_set_open(&set, &loop, &times, 1000, 1000);
+        connection_set_open(&set, &loop, &times, 1000, 1000, 0);
         ck_assert_int_eq(connection_open(&connection, &set, fds[0], &ops, NULL), 0);
 }
 
