@@ -12,78 +12,14 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 
+#include "channel-internal.h"
 #include "clock.h"
 #include "text.h"
 
-#define IOV_COUNT  128 /* pieces of one sendmsg or recvmsg; more only pays for very narrow rows */
 #define PATH_SHOWN 128 /* bytes of a path that may be far too long for a socket */
 /* In one call: a daemon that never stops talking or listening must not keep our caller from its loop. */
 #define READS_COUNT 64
 #define SENDS_COUNT 64
-
-/* A frame to be sent: its head and its payload, as parts in a row. */
-struct channel_item {
-        TAILQ_ENTRY(channel_item) link; /* channel::queue */
-        uint64_t id;
-        struct channel_view parts[1 + CHANNEL_VIEWS_MAX]; /* the first is `head` below */
-        size_t n_parts;
-        size_t at;       /* the part that is being sent */
-        uint64_t offset; /* how much of that part is out */
-        uint8_t head[FRAME_HEADER_BYTES + MESSAGE_WRITE_MAX];
-};
-
-/* ---- views ---- */
-
-/*
- * Appends the pieces of `view` from `offset` on to iov[*n_iov..], as far as IOV_COUNT allows. Returns how
- * many bytes these are.
- */
-static uint64_t view_gather(const struct channel_view *view, uint64_t offset, struct iovec *iov,
-                            size_t *n_iov)
-{
-        const uint64_t begin = offset;
-
-        while (offset < view->bytes && *n_iov < IOV_COUNT) {
-                const uint64_t within = offset % view->row_bytes;
-                const uint64_t n = MIN(view->row_bytes - within, view->bytes - offset);
-
-                iov[(*n_iov)++] = (struct iovec){
-                        .iov_base = view->memory + offset / view->row_bytes * view->stride_bytes + within,
-                        .iov_len = n,
-                };
-                offset += n;
-        }
-        return offset - begin;
-}
-
-static void view_write(const struct channel_view *view, uint64_t offset, const uint8_t *bytes,
-                       uint64_t n_bytes)
-{
-        const struct channel_view part = {view->memory, offset + n_bytes, view->row_bytes,
-                                          view->stride_bytes};
-
-        while (offset < part.bytes) {
-                struct iovec iov[IOV_COUNT];
-                size_t n_iov = 0;
-
-                offset += view_gather(&part, offset, iov, &n_iov);
-                for (size_t i = 0; i < n_iov; i++) {
-                        memcpy(iov[i].iov_base, bytes, iov[i].iov_len);
-                        bytes += iov[i].iov_len;
-                }
-        }
-}
-
-struct channel_view channel_zeros(uint64_t bytes)
-{
-        static const uint8_t zeros[4096];
-
-        return (struct channel_view){
-                .memory = (uint8_t *)zeros, /* views that are sent are only read */
-                .bytes = bytes,
-                .row_bytes = sizeof zeros,
-        };
-}
 
 /* ---- opening and ending ---- */
 
@@ -159,6 +95,8 @@ int channel_open(struct channel *channel, const char *path, uint64_t deadline_ns
                 .socket_fd = -1,
                 .epoll_fd = -1,
                 .wake_fd = -1,
+                .daemon_bell_fd = -1,
+                .bell_fd = -1,
                 .ops = ops,
                 .userdata = userdata,
         };
@@ -206,6 +144,8 @@ void channel_deinit(struct channel *channel)
         closep(&channel->socket_fd);
         closep(&channel->epoll_fd);
         closep(&channel->wake_fd);
+        closep(&channel->daemon_bell_fd);
+        closep(&channel->bell_fd);
 }
 
 void channel_end(struct channel *channel, int result, const char *format, ...)
@@ -219,6 +159,8 @@ void channel_end(struct channel *channel, int result, const char *format, ...)
         text_vset(channel->text, format, args);
         va_end(args);
         channel->result = result;
+        if (channel->has_ring) /* what it still has to say is of no use */
+                (void)epoll_watch(channel, EPOLL_CTL_DEL, channel->bell_fd, 0);
         if (channel->socket_fd >= 0) {
                 /* A forked child may hold the socket too: closing our descriptor alone would end nothing. */
                 (void)epoll_watch(channel, EPOLL_CTL_DEL, channel->socket_fd, 0);
@@ -246,13 +188,22 @@ int channel_push(struct channel *channel, const struct request *request, const s
                  size_t n_views)
 {
         struct channel_item *item;
+        uint8_t head[FRAME_HEADER_BYTES + MESSAGE_WRITE_MAX];
         struct frame_header header = {
                 .version_major = FRAME_VERSION_MAJOR,
                 .type = request->type,
                 .request_id = request->id,
         };
+        size_t head_bytes;
 
         assert(n_views <= CHANNEL_VIEWS_MAX);
+        for (size_t i = 0; i < n_views; i++)
+                header.payload_bytes += views[i].bytes;
+        header.control_bytes = (uint32_t)message_write_request(request, head + FRAME_HEADER_BYTES);
+        frame_header_encode(&header, head);
+        head_bytes = FRAME_HEADER_BYTES + header.control_bytes;
+        if (channel_ring_push(channel, head, head_bytes, views, n_views))
+                return 0;
         item = malloc(sizeof *item);
         if (!item)
                 return -ENOMEM;
@@ -260,22 +211,19 @@ int channel_push(struct channel *channel, const struct request *request, const s
         item->n_parts = 1 + n_views;
         item->at = 0;
         item->offset = 0;
-        for (size_t i = 0; i < n_views; i++) {
-                item->parts[1 + i] = views[i];
-                header.payload_bytes += views[i].bytes;
-        }
-        header.control_bytes = (uint32_t)message_write_request(request, item->head + FRAME_HEADER_BYTES);
-        frame_header_encode(&header, item->head);
+        memcpy(item->head, head, head_bytes);
         item->parts[0] = (struct channel_view){
                 .memory = item->head,
-                .bytes = FRAME_HEADER_BYTES + header.control_bytes,
+                .bytes = head_bytes,
                 .row_bytes = sizeof item->head,
         };
+        for (size_t i = 0; i < n_views; i++)
+                item->parts[1 + i] = views[i];
         TAILQ_INSERT_TAIL(&channel->queue, item, link);
         return 0;
 }
 
-static size_t queue_gather(const struct channel *channel, struct iovec *iov)
+size_t channel_queue_gather(const struct channel *channel, struct iovec *iov)
 {
         const struct channel_item *item;
         size_t n_iov = 0;
@@ -283,16 +231,15 @@ static size_t queue_gather(const struct channel *channel, struct iovec *iov)
         TAILQ_FOREACH(item, &channel->queue, link) {
                 uint64_t offset = item->offset;
 
-                for (size_t i = item->at; i < item->n_parts && n_iov < IOV_COUNT; i++, offset = 0)
+                for (size_t i = item->at; i < item->n_parts && n_iov < VIEW_IOV_COUNT; i++, offset = 0)
                         (void)view_gather(&item->parts[i], offset, iov, &n_iov);
-                if (n_iov == IOV_COUNT)
+                if (n_iov == VIEW_IOV_COUNT)
                         break;
         }
         return n_iov;
 }
 
-/* Moves on by `n_bytes` that went out; frees what is out as a whole. */
-static void queue_advance(struct channel *channel, uint64_t n_bytes)
+void channel_queue_advance(struct channel *channel, uint64_t n_bytes)
 {
         struct channel_item *item;
 
@@ -316,12 +263,12 @@ static void queue_advance(struct channel *channel, uint64_t n_bytes)
 /* Sends once; false: no more for now. */
 static bool queue_send(struct channel *channel)
 {
-        struct iovec iov[IOV_COUNT];
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = queue_gather(channel, iov)};
+        struct iovec iov[VIEW_IOV_COUNT];
+        struct msghdr message = {.msg_iov = iov, .msg_iovlen = channel_queue_gather(channel, iov)};
         ssize_t n = sendmsg(channel->socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n >= 0) {
-                queue_advance(channel, (uint64_t)n);
+                channel_queue_advance(channel, (uint64_t)n);
                 return true;
         }
         switch (errno) {
@@ -349,11 +296,15 @@ void channel_flush(struct channel *channel)
 
         if (channel_has_ended(channel) || channel->cannot_send)
                 queue_clear(channel);
-        for (unsigned i = 0; i < SENDS_COUNT && !TAILQ_EMPTY(&channel->queue); i++)
+        for (unsigned i = 0; i < SENDS_COUNT && !TAILQ_EMPTY(&channel->queue) && !channel->has_ring; i++)
                 if (!queue_send(channel))
                         break;
         if (channel_has_ended(channel))
                 return;
+        if (channel->has_ring) {
+                channel_ring_flush(channel);
+                return;
+        }
         watch_output = !TAILQ_EMPTY(&channel->queue);
         if (watch_output != channel->watches_output) {
                 /* Cannot fail: the socket is in the set, and a change needs no memory. */
@@ -407,13 +358,7 @@ static void decoder_fault(struct channel *channel, int r)
         }
 }
 
-/* How much of the payload of the frame being received is in place. */
-static uint64_t payload_have(const struct channel *channel)
-{
-        return channel->decoder.header.payload_bytes - channel->decoder.payload_left;
-}
-
-static void bytes_decode(struct channel *channel, const uint8_t *bytes, size_t n_bytes)
+void channel_decode(struct channel *channel, const uint8_t *bytes, size_t n_bytes)
 {
         struct frame_decoder *decoder = &channel->decoder;
         enum frame_event event;
@@ -433,7 +378,7 @@ static void bytes_decode(struct channel *channel, const uint8_t *bytes, size_t n
                         assert(channel_has_ended(channel) ||
                                channel->sink.bytes == decoder->header.payload_bytes);
                 } else if (event == FRAME_EVENT_PAYLOAD) {
-                        view_write(&channel->sink, payload_have(channel) - consumed, bytes, consumed);
+                        view_write(&channel->sink, channel_payload_have(channel) - consumed, bytes, consumed);
                 } else if (event == FRAME_EVENT_END) {
                         channel->ops->end(channel->userdata);
                 }
@@ -441,7 +386,7 @@ static void bytes_decode(struct channel *channel, const uint8_t *bytes, size_t n
                 n_bytes -= consumed;
         } while (event != FRAME_EVENT_MORE && !channel_has_ended(channel));
         /* A descriptor comes with the first byte of the frame that it belongs to, and that frame pops it. */
-        if (channel->n_fds > (frame_decoder_in_frame(decoder) ? 1 : 0))
+        if (channel->n_fds > (frame_decoder_in_frame(decoder) ? CHANNEL_FDS_OF_FRAME : 0) && !channel->has_ring)
                 channel_end(channel, NPUMM_STATUS_PROTOCOL,
                             "the daemon at %s broke the protocol: a file descriptor that belongs to no reply",
                             channel->path);
@@ -477,7 +422,7 @@ static void fds_take(struct channel *channel, struct msghdr *message)
                             channel->path);
 }
 
-static void hangup(struct channel *channel, int r)
+void channel_hangup(struct channel *channel, int r)
 {
         const char *where = frame_decoder_in_frame(&channel->decoder) ? " in the middle of a frame" : "";
 
@@ -490,13 +435,13 @@ static void hangup(struct channel *channel, int r)
 }
 
 /* Receives once: payload straight to its place, whatever follows it into `input`. False: no more for now. */
-static bool socket_receive(struct channel *channel)
+bool channel_socket_receive(struct channel *channel)
 {
         union {
                 struct cmsghdr align;
                 uint8_t bytes[CMSG_SPACE(CHANNEL_FDS_MAX * sizeof(int))];
         } ancillary;
-        struct iovec iov[IOV_COUNT + 1];
+        struct iovec iov[VIEW_IOV_COUNT + 1];
         struct msghdr message = {
                 .msg_iov = iov,
                 .msg_control = ancillary.bytes,
@@ -506,35 +451,41 @@ static bool socket_receive(struct channel *channel)
         size_t n_iov = 0;
         ssize_t n;
 
-        if (channel->decoder.state == FRAME_IN_PAYLOAD)
-                direct = view_gather(&channel->sink, payload_have(channel), iov, &n_iov);
+        if (channel->decoder.state == FRAME_IN_PAYLOAD && !channel->has_ring)
+                direct = view_gather(&channel->sink, channel_payload_have(channel), iov, &n_iov);
         iov[n_iov++] = (struct iovec){channel->input, sizeof channel->input};
         message.msg_iovlen = n_iov;
         n = recvmsg(channel->socket_fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return errno == EINTR;
         if (n <= 0) {
-                hangup(channel, n == 0 ? -ECONNRESET : -errno);
+                if (channel->has_ring) /* what the daemon said before is still to be read */
+                        channel_ring_drain(channel);
+                channel_hangup(channel, n == 0 ? -ECONNRESET : -errno);
                 return false;
         }
         fds_take(channel, &message);
+        if (channel->has_ring) /* the byte that brought the descriptor */
+                return !channel_has_ended(channel);
         direct = MIN(direct, (uint64_t)n);
         if (direct > 0)
                 frame_decoder_skip_payload(&channel->decoder, direct);
         if (!channel_has_ended(channel))
-                bytes_decode(channel, channel->input, (size_t)n - direct);
+                channel_decode(channel, channel->input, (size_t)n - direct);
         return !channel_has_ended(channel);
 }
 
 /* ---- waiting ---- */
 
-int channel_poll(const struct channel *channel, int timeout_ms)
+int channel_poll(struct channel *channel, int timeout_ms)
 {
         struct pollfd socket = {
                 .fd = channel->socket_fd,
                 .events = TAILQ_EMPTY(&channel->queue) ? POLLIN : POLLIN | POLLOUT,
         };
 
+        if (channel->has_ring)
+                return channel_ring_poll(channel, timeout_ms);
         return poll(&socket, 1, timeout_ms) < 0 ? -errno : 0;
 }
 
@@ -547,9 +498,13 @@ bool channel_peer_has_left(const struct channel *channel)
 
 void channel_pump(struct channel *channel)
 {
+        if (channel->has_ring && !channel_has_ended(channel)) {
+                channel_ring_pump(channel);
+                return;
+        }
         channel_flush(channel);
         for (unsigned i = 0; i < READS_COUNT && !channel_has_ended(channel); i++)
-                if (!socket_receive(channel))
+                if (!channel_socket_receive(channel))
                         break;
 }
 
@@ -568,6 +523,8 @@ int channel_pop_fd(struct channel *channel)
 {
         int fd;
 
+        if (channel->n_fds == 0 && channel->has_ring && !channel_has_ended(channel))
+                (void)channel_socket_receive(channel); /* it was sent before the frame that asks for it */
         if (channel->n_fds == 0)
                 return -ENOENT;
         fd = channel->fds[0];

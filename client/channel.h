@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel.h - the socket, the frames in it, and the queue of what is still to be sent.
+ * channel.h - the socket or the rings, the frames in them, and the queue of what is still to be sent.
  *
  * Role:   turns requests into bytes and bytes into heads of frames; moves payloads between the socket and
  *         the memory that the user of the channel names, without a copy of its own.
  * In:     struct request with views of its payload; bytes from the socket.
  * Out:    the callbacks of struct channel_ops, only from inside channel_pump (`lost`: wherever it ends).
  * Thread: the client's.
- * Owns:   socket, epoll and eventfd; received descriptors until they are popped; heads of queued frames.
+ * Owns:   socket, epoll, eventfd, bells of the rings (not their memory); received descriptors until they are popped; heads of queued frames.
  *         Never the memory behind a view.
  * Never:  waits, but in channel_open and channel_poll; knows what a frame means.
  *
@@ -24,21 +24,14 @@
 #include "npumm.h"
 #include "proto/frame.h"
 #include "proto/message.h"
+#include "proto/ring.h"
+#include "proto/spin.h"
+#include "view.h"
 
 #define CHANNEL_VIEWS_MAX   9 /* of one payload: five inputs and the gaps between them */
-#define CHANNEL_FDS_MAX     4 /* a daemon sends one at a time; the rest is there to tell that one does not */
+#define CHANNEL_FDS_OF_FRAME 2 /* at most */
+#define CHANNEL_FDS_MAX     4 /* a daemon sends no more at a time; the rest is there to tell that one does not */
 #define CHANNEL_INPUT_BYTES 65536 /* many small frames in one call; large payloads pass it by */
-
-/* Payload bytes in memory: rows of row_bytes, their beginnings stride_bytes apart. */
-struct channel_view {
-        uint8_t *memory;       /* borrowed: of the job, or of the call; never written to when sent */
-        uint64_t bytes;        /* in all */
-        uint64_t row_bytes;    /* not 0 */
-        uint64_t stride_bytes; /* 0: the same row again and again */
-};
-
-/* A view of so many bytes that are all 0, to be sent. */
-struct channel_view channel_zeros(uint64_t bytes);
 
 struct channel_ops {
         /*
@@ -59,7 +52,15 @@ struct channel {
         int socket_fd; /* owned; -1 before it is open and once it has ended */
         int epoll_fd;  /* owned; watches the other two; readable when there is something to do */
         int wake_fd;   /* owned; an eventfd */
-        bool is_awake;
+        int daemon_bell_fd; /* owned; an eventfd, which wakes the daemon; -1: no rings */
+        int bell_fd;        /* owned; a pipe, by which the daemon wakes us; -1: no rings */
+        bool has_ring;      /* frames travel in rings, from now on */
+        bool is_asleep;     /* the daemon has been told to ring */
+        bool fd_is_used;    /* the program knows epoll_fd, and may wait at it when it is not in here */
+        bool socket_is_ready;
+        struct ring ring;
+        struct spin spin;
+        bool is_awake; /* epoll_fd is readable whatever else there is */
         bool watches_output;
         bool cannot_send;                 /* the daemon reads no more; what it said before is still to come */
         TAILQ_HEAD(, channel_item) queue; /* channel_item::link */
@@ -115,7 +116,7 @@ void channel_blank(struct channel *channel, uint64_t id);
  * Waits at most `timeout_ms` (-1: for ever) until there is something to send or receive. Returns 0, also
  * when there is nothing, or -EINTR.
  */
-int channel_poll(const struct channel *channel, int timeout_ms);
+int channel_poll(struct channel *channel, int timeout_ms);
 
 /*
  * Whether the daemon has closed its side, though what it said before may still be to be read. Only for a
@@ -125,6 +126,19 @@ bool channel_peer_has_left(const struct channel *channel);
 
 /* Sends and receives what is possible without waiting. */
 void channel_pump(struct channel *channel);
+
+/*
+ * From now on frames travel in rings, which lie in `memory` (borrowed: until the channel has ended); takes over both
+ * bells.
+ */
+void channel_ring_start(struct channel *channel, uint8_t *memory, uint32_t submission_bytes,
+                        uint32_t completion_bytes, int daemon_bell_fd, int bell_fd);
+
+/*
+ * The program goes on by itself: what comes by the rings from now on makes epoll_fd readable. True: something has come
+ * already, of which it does not tell.
+ */
+bool channel_ring_rest(struct channel *channel);
 
 /* Whether epoll_fd is to be readable whatever the socket has. */
 void channel_wake(struct channel *channel, bool wake);

@@ -49,6 +49,7 @@ struct npumm_client {
         struct arenas arenas;
         struct jobs jobs;
         uint32_t version_minor; /* that the connection speaks; of WELCOME, as the limits */
+        uint64_t features;
         struct limits limits;
         struct npumm_info info;
         struct message_text info_text; /* what `info` points to */

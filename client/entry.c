@@ -42,7 +42,7 @@ int entry_end(struct npumm_client *client, int r)
         const bool has_loss = channel_has_ended(&client->channel) && !client->loss_is_told;
 
         if (!client->in_callback)
-                channel_wake(&client->channel, has_news || has_loss);
+                channel_wake(&client->channel, channel_ring_rest(&client->channel) || has_news || has_loss);
         return r;
 }
 

@@ -21,6 +21,7 @@
 #include "entry.h"
 #include "frames.h"
 #include "question.h"
+#include "rings.h"
 #include "text.h"
 #include "weights.h"
 
@@ -40,7 +41,7 @@ STATUS_TABLE(X)
 /* Padding at the end would be counted by `size`, and hold anything where a later version has a field. */
 #if UINTPTR_MAX > UINT32_MAX /* where pointers are smaller the layout differs, and ends elsewhere */
 static_assert(END_OF(struct npumm_connect_options, flags) == sizeof(struct npumm_connect_options), "padding");
-static_assert(END_OF(struct npumm_info, arenas_max) == sizeof(struct npumm_info), "padding");
+static_assert(END_OF(struct npumm_info, transport) == sizeof(struct npumm_info), "padding");
 static_assert(END_OF(struct npumm_matmul, reserved) == sizeof(struct npumm_matmul), "padding");
 static_assert(END_OF(struct npumm_weights_spec, flags) == sizeof(struct npumm_weights_spec), "padding");
 #endif
@@ -68,6 +69,7 @@ static void welcomed(struct npumm_client *client, struct call *call, const struc
                 return;
         }
         client->version_minor = reply->welcome.version_minor;
+        client->features = reply->welcome.features;
         client->limits = reply->welcome.limits;
         memcpy(&client->info_text, &client->reply_text, sizeof client->info_text);
         client->info = (struct npumm_info){
@@ -79,13 +81,18 @@ static void welcomed(struct npumm_client *client, struct call *call, const struc
                 .inline_bytes_max = client->limits.payload_bytes,
                 .jobs_max = client->limits.jobs,
                 .arenas_max = client->limits.arenas,
+                .transport = "socket",
         };
 }
 
 static int greet(struct npumm_client *client, const struct npumm_connect_options *options,
                  uint64_t deadline_ns)
 {
-        struct request hello = {.type = FRAME_HELLO, .hello.version_minor = FRAME_VERSION_MINOR};
+        struct request hello = {
+                .type = FRAME_HELLO,
+                .hello = {.version_minor = FRAME_VERSION_MINOR,
+                          .features = options->flags & NPUMM_CONNECT_RING ? MESSAGE_FEATURE_RING : 0},
+        };
         struct call call = {.answer = FRAME_WELCOME, .answer_fn = welcomed};
         int r;
 
@@ -101,7 +108,36 @@ static int greet(struct npumm_client *client, const struct npumm_connect_options
                         channel_end(&client->channel, -ETIMEDOUT,
                                     "the daemon at %s accepted the connection but did not answer in time",
                                     client->channel.path);
+        if (!channel_has_ended(&client->channel) && (client->features & MESSAGE_FEATURE_RING) &&
+            (options->flags & NPUMM_CONNECT_RING))
+                rings_start(client, deadline_ns);
+        if (client->channel.has_ring)
+                client->info.transport = "ring";
         return channel_has_ended(&client->channel) ? client_fail_lost(client) : 0;
+}
+
+/* Which way frames are to take, where the program does not say. */
+static int transport_read(uint32_t *flags, char *ret_text)
+{
+        const uint32_t both = NPUMM_CONNECT_RING | NPUMM_CONNECT_SOCKET;
+        const char *given = secure_getenv("NPUMM_TRANSPORT");
+
+        if ((*flags & ~both) != 0 || *flags == both) {
+                text_set(ret_text,
+                         "flags are %#" PRIx32 "; this library knows %#x (rings) and %#x (the socket), one of "
+                         "them at a time",
+                         *flags, (unsigned)NPUMM_CONNECT_RING, (unsigned)NPUMM_CONNECT_SOCKET);
+                return NPUMM_STATUS_INVALID;
+        }
+        if (*flags != 0 || !given || given[0] == '\0')
+                return 0;
+        if (strcmp(given, "ring") == 0) {
+                *flags = NPUMM_CONNECT_RING;
+        } else if (strcmp(given, "socket") != 0) {
+                text_set(ret_text, "NPUMM_TRANSPORT is \"%s\"; it may be \"socket\" or \"ring\"", given);
+                return NPUMM_STATUS_INVALID;
+        }
+        return 0;
 }
 
 static int options_read(const struct npumm_connect_options *from, struct npumm_connect_options *ret_options,
@@ -120,11 +156,8 @@ static int options_read(const struct npumm_connect_options *from, struct npumm_c
                 text_set(ret_text, "timeout_ms is %d; it must be 0 or more", options.timeout_ms);
                 return NPUMM_STATUS_INVALID;
         }
-        if (options.flags != 0) {
-                text_set(ret_text, "flags are %#" PRIx32 "; this library knows none: set them to 0",
-                         options.flags);
+        if (transport_read(&options.flags, ret_text) != 0)
                 return NPUMM_STATUS_INVALID;
-        }
         if (options.timeout_ms == 0)
                 options.timeout_ms = CONNECT_TIMEOUT_MS;
         if (!options.socket_path)
@@ -322,7 +355,17 @@ int npumm_matmul(struct npumm_client *client, const struct npumm_matmul *matmul)
 
 int npumm_fd(const struct npumm_client *client)
 {
-        return home_is_here(&client->home) ? client->channel.epoll_fd : -1;
+        /* From here on it may be waited at whenever the program is not in here. The object is none of a const one. */
+        struct channel *channel = (struct channel *)&client->channel;
+
+        if (!home_is_here(&client->home))
+                return -1;
+        if (!channel->fd_is_used) {
+                channel->fd_is_used = true;
+                if (channel_ring_rest(channel))
+                        channel_wake(channel, true);
+        }
+        return channel->epoll_fd;
 }
 
 int npumm_dispatch(struct npumm_client *client, int timeout_ms)

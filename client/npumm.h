@@ -91,12 +91,23 @@ const char *npumm_strerror(int result);
 
 /* ---- connecting ---- */
 
+/*
+ * How frames travel: by the socket, or by rings in shared memory, which save system calls and, where both sides have a
+ * CPU of their own, the time to be woken. The same in every other way. Neither flag: $NPUMM_TRANSPORT ("socket" or
+ * "ring") says, and if that is not set the socket. Rings need a daemon that has them (since 1.2) and some memory of an
+ * arena; where either is missing the socket serves: npumm_info::transport tells.
+ */
+enum npumm_connect_flags {
+        NPUMM_CONNECT_RING = 1 << 0,
+        NPUMM_CONNECT_SOCKET = 1 << 1,
+};
+
 struct npumm_connect_options {
         size_t size;             /* sizeof(struct npumm_connect_options): which fields the caller knows */
         const char *socket_path; /* NULL: $NPUMM_SOCKET, else NPUMM_SOCKET_DEFAULT */
         const char *client_name; /* shown in the daemon's log; NULL: none. At most 64 bytes are used */
         int timeout_ms;          /* for connecting and the daemon's welcome; 0: 10,000 */
-        uint32_t flags;          /* 0 */
+        uint32_t flags;          /* enum npumm_connect_flags */
 };
 
 /*
@@ -128,6 +139,7 @@ struct npumm_info {
         uint64_t inline_bytes_max; /* inline operands of one job */
         uint32_t jobs_max;         /* outstanding jobs of this connection */
         uint32_t arenas_max;       /* arenas of this connection */
+        const char *transport;     /* "socket" or "ring" */
 };
 const struct npumm_info *npumm_info(const struct npumm_client *client);
 

@@ -421,8 +421,10 @@ static void flush(struct connection *connection)
                 send_queue_sent(&connection->tx, n);
                 turn_bytes += n;
         }
-        if (connection->ring)
+        if (connection->ring) {
                 ring_end_publish(connection->ring);
+                ring_end_wake(connection->ring); /* who was answered is soon back; or has room to make */
+        }
         if (r ==
             -ETOOMANYREFS) { /* fds that others have not taken yet: it passes, and is not this peer's fault */
                 connection->stall_deadline_ms = deadline_in(connection, FDS_RETRY_MS);

@@ -37,7 +37,7 @@ void ring_end_wake(struct ring_end *end)
         if (end->is_awake)
                 return;
         end->is_awake = true;
-        ring_wake(&end->ring);
+        (void)ring_wake(&end->ring);
         TAILQ_INSERT_TAIL(&end->watch->awake, end, link);
 }
 
@@ -69,7 +69,7 @@ static void sleep_all(struct ring_watch *watch)
                                 take_out(end);
                                 continue;
                         }
-                        ring_wake(&end->ring);
+                        (void)ring_wake(&end->ring);
                 }
                 stay_busy(watch);
         }
@@ -207,9 +207,11 @@ static void on_before_wait(uv_prepare_t *prepare)
 {
         struct ring_watch *watch = container_of(prepare, struct ring_watch, before_wait);
 
-        if (TAILQ_EMPTY(&watch->awake) || uv_backend_timeout(prepare->loop) == 0)
-                return; /* the loop will be back at once */
-        if (may_spin(watch) && spin_try(&watch->spin) && spin(watch))
+        if (TAILQ_EMPTY(&watch->awake))
+                return;
+        /* 0 also where the loop has handles to tell the kernel of: it would wait, but is not to be kept from that. */
+        if (uv_backend_timeout(prepare->loop) == 0 ||
+            (may_spin(watch) && spin_try(&watch->spin) && spin(watch)))
                 stay_busy(watch);
         else
                 sleep_all(watch);

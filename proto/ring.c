@@ -134,9 +134,9 @@ void ring_sleep(struct ring *ring, uint32_t wants)
         atomic_store(&ring->own->wants, wants);
 }
 
-void ring_wake(struct ring *ring)
+bool ring_wake(struct ring *ring)
 {
-        atomic_store_explicit(&ring->own->wants, 0, memory_order_relaxed);
+        return atomic_exchange(&ring->own->wants, 0) == 0;
 }
 
 uint32_t ring_peer_cpu(const struct ring *ring)

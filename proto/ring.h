@@ -111,8 +111,8 @@ bool ring_publish(struct ring *ring, uint32_t cpu);
 /* Before sleeping; then look once more. */
 void ring_sleep(struct ring *ring, uint32_t wants);
 
-/* Awake again: bells are not needed. */
-void ring_wake(struct ring *ring);
+/* Awake again: bells are not needed. True: one was, and has been rung or will be presently. */
+bool ring_wake(struct ring *ring);
 
 /* Where the other side last ran. */
 uint32_t ring_peer_cpu(const struct ring *ring);

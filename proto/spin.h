@@ -36,7 +36,7 @@ void spin_rung(struct spin *spin, uint64_t slept_ns);
 /* Between two looks at shared memory. */
 static inline void spin_relax(void)
 {
-        for (int i = 0; i < 16; i++) {
+        for (int i = 0; i < 4; i++) {
 #if defined(__x86_64__) || defined(__i386__)
                 __builtin_ia32_pause();
 #elif defined(__aarch64__)
