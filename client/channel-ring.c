@@ -25,8 +25,10 @@
 #include "channel-internal.h"
 #include "clock.h"
 
-#define SPIN_BUDGET_NS 50000 /* as the daemon's by default: more than a wake-up costs, and little of anybody's CPU */
-#define READS_COUNT    64    /* in one call: a daemon that never stops talking must not keep our caller from its loop */
+#define SPIN_BUDGET_NS                                                                                       \
+        50000 /* as the daemon's by default: more than a wake-up costs, and little of anybody's CPU */
+#define READS_COUNT                                                                                          \
+        64 /* in one call: a daemon that never stops talking must not keep our caller from its loop */
 
 static uint32_t cpu_now(void)
 {

@@ -386,7 +386,8 @@ void channel_decode(struct channel *channel, const uint8_t *bytes, size_t n_byte
                 n_bytes -= consumed;
         } while (event != FRAME_EVENT_MORE && !channel_has_ended(channel));
         /* A descriptor comes with the first byte of the frame that it belongs to, and that frame pops it. */
-        if (channel->n_fds > (frame_decoder_in_frame(decoder) ? CHANNEL_FDS_OF_FRAME : 0) && !channel->has_ring)
+        if (channel->n_fds > (frame_decoder_in_frame(decoder) ? CHANNEL_FDS_OF_FRAME : 0) &&
+            !channel->has_ring)
                 channel_end(channel, NPUMM_STATUS_PROTOCOL,
                             "the daemon at %s broke the protocol: a file descriptor that belongs to no reply",
                             channel->path);

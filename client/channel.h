@@ -28,10 +28,10 @@
 #include "proto/spin.h"
 #include "view.h"
 
-#define CHANNEL_VIEWS_MAX   9 /* of one payload: five inputs and the gaps between them */
+#define CHANNEL_VIEWS_MAX    9 /* of one payload: five inputs and the gaps between them */
 #define CHANNEL_FDS_OF_FRAME 2 /* at most */
-#define CHANNEL_FDS_MAX     4 /* a daemon sends no more at a time; the rest is there to tell that one does not */
-#define CHANNEL_INPUT_BYTES 65536 /* many small frames in one call; large payloads pass it by */
+#define CHANNEL_FDS_MAX      4 /* a daemon sends no more at a time; the rest is there to tell that one does not */
+#define CHANNEL_INPUT_BYTES  65536 /* many small frames in one call; large payloads pass it by */
 
 struct channel_ops {
         /*
@@ -49,9 +49,9 @@ struct channel_ops {
 struct channel_item;
 
 struct channel {
-        int socket_fd; /* owned; -1 before it is open and once it has ended */
-        int epoll_fd;  /* owned; watches the other two; readable when there is something to do */
-        int wake_fd;   /* owned; an eventfd */
+        int socket_fd;      /* owned; -1 before it is open and once it has ended */
+        int epoll_fd;       /* owned; watches the other two; readable when there is something to do */
+        int wake_fd;        /* owned; an eventfd */
         int daemon_bell_fd; /* owned; an eventfd, which wakes the daemon; -1: no rings */
         int bell_fd;        /* owned; a pipe, by which the daemon wakes us; -1: no rings */
         bool has_ring;      /* frames travel in rings, from now on */

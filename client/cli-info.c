@@ -99,6 +99,7 @@ static const struct {
         {"submission_cost_us", "submission cost", UNIT_US},
         {"loop_held_max_us", "loop held, max", UNIT_US},
         {"loop_held_p99_us", "loop held, p99", UNIT_US},
+        {"ring_spin_us", "rings spun at", UNIT_US},
 };
 
 #define VALUE_MAX 64

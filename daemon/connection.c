@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* connection.c - see connection.h. */
-#include "daemon/connection.h"
+#include "daemon/connection-internal.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define RX_PAYLOAD_BYTES   262144 /* of one recvmsg: about 50 us of copying, so that the loop is not held */
-#define RX_SCRATCH_BYTES   4096 /* of other bytes: some 50 small frames, so that a connection's turn is short */
-#define TURN_NS            2000000 /* for reading from all connections together; what is not read comes again */
-#define FDS_RETRY_MS       100
-#define TX_IOVECS          64
-#define TX_TURN_BYTES      4194304 /* of one flush; the socket's buffer is smaller, so it rarely decides */
-#define RX_FDS_MAX         4       /* enough to notice and close; the kernel closes the surplus */
+#define RX_PAYLOAD_BYTES 262144 /* of one recvmsg: about 50 us of copying, so that the loop is not held */
+#define RX_SCRATCH_BYTES 4096 /* of other bytes: some 50 small frames, so that a connection's turn is short */
+#define TURN_NS          2000000 /* for reading from all connections together; what is not read comes again */
+#define FDS_RETRY_MS     100
+#define TX_IOVECS        64
+#define TX_TURN_BYTES    4194304 /* of one flush; the socket's buffer is smaller, so it rarely decides */
+#define RX_FDS_MAX       4       /* enough to notice and close; the kernel closes the surplus */
 
 /* ---- deadlines ---- */
 
@@ -33,7 +33,7 @@ static void frame_deadline_start(struct connection *connection, uint64_t payload
 static void on_timer(uv_timer_t *timer);
 
 /* Arms the timer for the earliest deadline; leaves it alone when that has not changed. */
-static void timer_update(struct connection *connection)
+void connection_timer_update(struct connection *connection)
 {
         const uint64_t deadlines[] = {connection->hello_deadline_ms, connection->frame_deadline_ms,
                                       connection->stall_deadline_ms};
@@ -52,7 +52,7 @@ static void timer_update(struct connection *connection)
                 (void)uv_timer_start(&connection->timer, on_timer, next > now ? next - now : 0, 0);
 }
 
-static void fault(struct connection *connection, int r)
+void connection_fault(struct connection *connection, int r)
 {
         connection->reads = false;
         connection->ops->fault(connection->userdata, r, &connection->decoder.header);
@@ -92,13 +92,13 @@ static void on_timer(uv_timer_t *timer)
                 if (connection->finishing) /* its last words found no ear */
                         connection_close(connection);
                 else
-                        fault(connection, CONNECTION_E_STALL_TIME);
+                        connection_fault(connection, CONNECTION_E_STALL_TIME);
         } else if (is_due(connection->hello_deadline_ms, now)) {
-                fault(connection, CONNECTION_E_HELLO_TIME);
+                connection_fault(connection, CONNECTION_E_HELLO_TIME);
         } else if (is_due(connection->frame_deadline_ms, now)) {
-                fault(connection, CONNECTION_E_FRAME_TIME);
+                connection_fault(connection, CONNECTION_E_FRAME_TIME);
         }
-        timer_update(connection);
+        connection_timer_update(connection);
 }
 
 /* ---- what the poll watches ---- */
@@ -110,7 +110,7 @@ static bool above_high_water(const struct connection *connection)
         return send_queue_cost_bytes(&connection->tx) > connection->set->high_water_bytes;
 }
 
-static bool wants_input(const struct connection *connection)
+bool connection_wants_input(const struct connection *connection)
 {
         return connection->reads && !above_high_water(connection);
 }
@@ -118,7 +118,7 @@ static bool wants_input(const struct connection *connection)
 /* Reading stops and goes on as the queue grows and shrinks. A frame that waits meanwhile has time anew. */
 static void pause_update(struct connection *connection)
 {
-        const bool pauses = !wants_input(connection);
+        const bool pauses = !connection_wants_input(connection);
 
         if (pauses == connection->paused)
                 return;
@@ -134,7 +134,7 @@ static void pause_update(struct connection *connection)
 }
 
 /* By the socket, and not by the ring: also of a ring's frame its descriptors. */
-static bool waits_for_socket(const struct connection *connection)
+bool connection_waits_for_socket(const struct connection *connection)
 {
         const struct send_item *item = send_queue_first(&connection->tx);
 
@@ -150,7 +150,7 @@ static void poll_update(struct connection *connection)
         pause_update(connection);
         /* Where there are rings the socket tells of the peer's end. */
         events = (connection->ring ? connection->reads : !connection->paused) ? UV_READABLE : 0;
-        if (waits_for_socket(connection))
+        if (connection_waits_for_socket(connection))
                 events |= UV_WRITABLE;
         if (events != connection->poll_events) {
                 connection->poll_events = events;
@@ -159,12 +159,12 @@ static void poll_update(struct connection *connection)
                 else
                         (void)uv_poll_start(&connection->poll, events, on_poll);
         }
-        timer_update(connection);
+        connection_timer_update(connection);
 }
 
 /* ---- receiving ---- */
 
-static void mark_dirty(struct connection *connection)
+void connection_mark_dirty(struct connection *connection)
 {
         if (connection->is_dirty || connection->closing)
                 return;
@@ -201,7 +201,7 @@ static void frame_begun(struct connection *connection, const struct frame_header
 }
 
 /* Runs `n` received bytes through the decoder. */
-static void feed(struct connection *connection, const uint8_t *bytes, size_t n, bool by_ring)
+void connection_feed(struct connection *connection, const uint8_t *bytes, size_t n, bool by_ring)
 {
         struct frame_decoder *decoder = &connection->decoder;
         enum frame_event event;
@@ -211,7 +211,7 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t n, 
         while (connection->reads) {
                 r = frame_decoder_feed(decoder, bytes, n, &consumed, &event);
                 if (r != 0) {
-                        fault(connection, r);
+                        connection_fault(connection, r);
                         return;
                 }
                 if (event == FRAME_EVENT_MORE)
@@ -231,7 +231,7 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t n, 
                         break; /* that was the last frame by the socket */
         }
         if (connection->reads && connection->ring && !by_ring && n > 0) {
-                fault(connection, CONNECTION_E_SOCKET);
+                connection_fault(connection, CONNECTION_E_SOCKET);
                 return;
         }
         if (connection->reads && frame_decoder_in_frame(decoder) && connection->frame_deadline_ms == 0)
@@ -241,13 +241,13 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t n, 
 }
 
 /* Payload goes straight to its place, so much of it at once; what follows it, to the scratch buffer. */
-static size_t direct_bytes(const struct connection *connection)
+size_t connection_direct_bytes(const struct connection *connection)
 {
         return connection->payload ? (size_t)MIN(connection->decoder.payload_left, (uint64_t)RX_PAYLOAD_BYTES)
                                    : 0;
 }
 
-static size_t scratch_bytes(const struct connection *connection, size_t direct)
+size_t connection_scratch_bytes(const struct connection *connection, size_t direct)
 {
         const uint64_t payload_left = connection->decoder.payload_left;
 
@@ -256,7 +256,7 @@ static size_t scratch_bytes(const struct connection *connection, size_t direct)
         return payload_left > 0 && !connection->payload ? sizeof connection->set->scratch : RX_SCRATCH_BYTES;
 }
 
-static void take_direct(struct connection *connection, size_t n)
+void connection_take_direct(struct connection *connection, size_t n)
 {
         if (n == 0)
                 return;
@@ -273,8 +273,8 @@ static void receive(struct connection *connection)
         } ancillary;
         struct iovec iov[2];
         struct msghdr msg = {.msg_iov = iov, .msg_control = &ancillary, .msg_controllen = sizeof ancillary};
-        size_t direct = connection->ring ? 0 : direct_bytes(connection);
-        const size_t scratch = scratch_bytes(connection, direct);
+        size_t direct = connection->ring ? 0 : connection_direct_bytes(connection);
+        const size_t scratch = connection_scratch_bytes(connection, direct);
         ssize_t n;
 
         if (direct > 0)
@@ -284,51 +284,27 @@ static void receive(struct connection *connection)
         n = recvmsg(connection->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n < 0) {
                 if (errno != EAGAIN && errno != EINTR)
-                        fault(connection, -errno);
+                        connection_fault(connection, -errno);
                 return;
         }
         if (close_passed_fds(&msg)) {
-                fault(connection, CONNECTION_E_FDS);
+                connection_fault(connection, CONNECTION_E_FDS);
                 return;
         }
         if (n == 0 || connection->ring) {
-                fault(connection, n == 0 ? CONNECTION_E_EOF : CONNECTION_E_SOCKET);
+                connection_fault(connection, n == 0 ? CONNECTION_E_EOF : CONNECTION_E_SOCKET);
                 return;
         }
         direct = MIN(direct, (size_t)n);
-        take_direct(connection, direct);
-        feed(connection, set->scratch, (size_t)n - direct, false);
-}
-
-/* The same from the ring. */
-static void ring_receive(struct connection *connection)
-{
-        struct ring *ring = &connection->ring->ring;
-        const size_t direct = direct_bytes(connection), scratch = scratch_bytes(connection, direct);
-        uint32_t n, first;
-
-        if (ring_readable(ring, &n) != 0) {
-                fault(connection, CONNECTION_E_RING_TAIL);
-                return;
-        }
-        if (n == 0)
-                return;
-        mark_dirty(connection); /* the client is to know what was read */
-        first = (uint32_t)MIN((size_t)n, direct);
-        ring_read(ring, connection->payload, first);
-        take_direct(connection, first);
-        if (first > 0) /* it may go on writing while we do */
-                ring_end_publish(connection->ring);
-        n = (uint32_t)MIN((size_t)(n - first), scratch);
-        ring_read(ring, connection->set->scratch, n);
-        feed(connection, connection->set->scratch, n, true);
+        connection_take_direct(connection, direct);
+        connection_feed(connection, set->scratch, (size_t)n - direct, false);
 }
 
 /* ---- sending ---- */
 
 /* Sends some of what is queued by the socket, with the descriptors of the first item. Returns 0 or -errno. */
-static int socket_send(const struct connection *connection, struct iovec *iov, size_t n_iov,
-                       uint64_t *ret_n)
+int connection_socket_send(const struct connection *connection, struct iovec *iov, size_t n_iov,
+                           uint64_t *ret_n)
 {
         const struct send_item *item = send_queue_first(&connection->tx);
         union {
@@ -359,54 +335,14 @@ static int socket_send(const struct connection *connection, struct iovec *iov, s
         return 0;
 }
 
-/* The same by the ring; descriptors go before, by the socket, with a byte that means nothing else. */
-static int ring_send(struct connection *connection, const struct iovec *iov, size_t n_iov, uint64_t *ret_n)
-{
-        struct ring *ring = &connection->ring->ring;
-        struct send_item *item = send_queue_first(&connection->tx);
-        uint32_t room;
-        uint64_t n = 0;
-
-        if (item->n_fds > 0) {
-                struct iovec byte = {"", 1};
-                int r = socket_send(connection, &byte, 1, &n);
-
-                if (r < 0)
-                        return r;
-                item->n_fds = 0;
-        }
-        if (ring_room(ring, &room) != 0)
-                return CONNECTION_E_RING_HEAD;
-        n = 0;
-        for (size_t i = 0; i < n_iov && room > 0; i++) {
-                const uint32_t part = (uint32_t)MIN(iov[i].iov_len, (size_t)room);
-
-                ring_write(ring, iov[i].iov_base, part);
-                room -= part;
-                n += part;
-        }
-        *ret_n = n;
-        return n > 0 ? 0 : -EAGAIN;
-}
-
 static int send_some(struct connection *connection, uint64_t *ret_n)
 {
         struct iovec iov[TX_IOVECS];
         const size_t n_iov = send_queue_gather(&connection->tx, iov, TX_IOVECS);
 
-        return send_queue_first(&connection->tx)->by_ring ? ring_send(connection, iov, n_iov, ret_n)
-                                                          : socket_send(connection, iov, n_iov, ret_n);
-}
-
-/* Whether the last words have arrived, as far as that can be known: what is in a socket can still be read later. */
-static bool has_finished(struct connection *connection)
-{
-        uint32_t room;
-
-        if (!connection->finishing || send_queue_first(&connection->tx))
-                return false;
-        return !connection->ring || connection->set->rings.leaves_rings ||
-               ring_room(&connection->ring->ring, &room) != 0 || room == connection->ring->ring.tx.size;
+        return send_queue_first(&connection->tx)->by_ring
+                       ? connection_ring_send(connection, iov, n_iov, ret_n)
+                       : connection_socket_send(connection, iov, n_iov, ret_n);
 }
 
 static void flush(struct connection *connection)
@@ -429,17 +365,17 @@ static void flush(struct connection *connection)
             -ETOOMANYREFS) { /* fds that others have not taken yet: it passes, and is not this peer's fault */
                 connection->stall_deadline_ms = deadline_in(connection, FDS_RETRY_MS);
                 pause_update(connection);
-                timer_update(connection);
+                connection_timer_update(connection);
                 return;
         }
         if (r != 0 && r != -EAGAIN) {
                 if (connection->finishing)
                         connection_close(connection);
                 else
-                        fault(connection, r);
+                        connection_fault(connection, r);
                 return;
         }
-        if (has_finished(connection)) {
+        if (connection_has_finished(connection)) {
                 connection_close(connection);
                 return;
         }
@@ -450,23 +386,6 @@ static void flush(struct connection *connection)
         poll_update(connection);
 }
 
-/* What fits into the ring as a whole, with nothing before it, is written at once. */
-static bool ring_send_whole(struct connection *connection, const uint8_t *head, size_t head_bytes,
-                            const struct connection_payload *payload)
-{
-        const uint64_t payload_bytes = payload ? payload->n_bytes : 0;
-        uint32_t room;
-
-        if (!connection->ring || send_queue_first(&connection->tx) || payload_bytes > RING_BYTES_MAX ||
-            ring_room(&connection->ring->ring, &room) != 0 || head_bytes + payload_bytes > room)
-                return false;
-        ring_write(&connection->ring->ring, head, (uint32_t)head_bytes);
-        if (payload_bytes > 0)
-                ring_write(&connection->ring->ring, payload->bytes, (uint32_t)payload_bytes);
-        connection_payload_release(payload);
-        return true;
-}
-
 void connection_send(struct connection *connection, const uint8_t *head, size_t head_bytes,
                      const struct connection_payload *payload, int fd)
 {
@@ -474,15 +393,15 @@ void connection_send(struct connection *connection, const uint8_t *head, size_t 
                 connection_payload_release(payload);
                 return;
         }
-        if ((fd < 0 && ring_send_whole(connection, head, head_bytes, payload)) ||
+        if ((fd < 0 && connection_ring_send_whole(connection, head, head_bytes, payload)) ||
             send_queue_push(&connection->tx, head, head_bytes, payload, &fd, fd < 0 ? 0 : 1,
                             connection->ring))
-                mark_dirty(connection);
+                connection_mark_dirty(connection);
         else
                 connection_close(connection); /* memory is out: it dies alone */
 }
 
-static void flush_dirty(struct connection_set *set)
+void connection_flush_dirty(struct connection_set *set)
 {
         struct connection *connection;
 
@@ -496,11 +415,13 @@ static void flush_dirty(struct connection_set *set)
 
 static void on_flush(uv_prepare_t *prepare)
 {
-        flush_dirty(container_of(prepare, struct connection_set, flusher));
+        connection_flush_dirty(container_of(prepare, struct connection_set, flusher));
 }
 
+/* ---- life ---- */
+
 /* The poll is level-triggered: who is passed over now comes first in the next turn. */
-static bool turn_is_over(struct connection_set *set)
+bool connection_turn_is_over(struct connection_set *set)
 {
         const uint64_t now_ns = uv_hrtime();
 
@@ -509,131 +430,21 @@ static bool turn_is_over(struct connection_set *set)
         return now_ns - set->turn_start_ns > TURN_NS;
 }
 
-/* ---- rings ---- */
-
-static struct connection *connection_of(struct ring_end *end)
-{
-        return end->userdata;
-}
-
-/* By the ring, and not by the socket. */
-static bool waits_for_ring(const struct connection *connection)
-{
-        return send_queue_first(&connection->tx) && !waits_for_socket(connection);
-}
-
-static uint32_t ring_wants(struct ring_end *end)
-{
-        const struct connection *connection = connection_of(end);
-        const bool wants_room = waits_for_ring(connection) || connection->finishing;
-
-        return (wants_input(connection) ? RING_WANTS_DATA : 0) | (wants_room ? RING_WANTS_ROOM : 0);
-}
-
-static bool ring_has_work(struct ring_end *end)
-{
-        struct connection *connection = connection_of(end);
-        uint32_t n;
-
-        if (connection->closing)
-                return false;
-        if (wants_input(connection) && (ring_readable(&end->ring, &n) != 0 || n > 0))
-                return true;
-        if (waits_for_ring(connection) && (ring_room(&end->ring, &n) != 0 || n > 0))
-                return true;
-        return has_finished(connection);
-}
-
-static void ring_look(struct ring_end *end)
-{
-        struct connection *connection = connection_of(end);
-
-        if (connection->closing)
-                return;
-        if (waits_for_ring(connection) || connection->finishing)
-                mark_dirty(connection);
-        if (wants_input(connection) && !turn_is_over(connection->set)) {
-                ring_receive(connection);
-                timer_update(connection);
-        }
-}
-
-static void finish_turn(void *userdata)
-{
-        struct connection_set *set = userdata;
-
-        if (set->finish_turn_fn)
-                set->finish_turn_fn(set->userdata);
-        flush_dirty(set);
-}
-
-static bool is_quiet(void *userdata)
-{
-        const struct connection_set *set = userdata;
-
-        return set->is_quiet_fn && set->is_quiet_fn(set->userdata);
-}
-
-static const struct ring_watch_ops ring_ops = {
-        .wants = ring_wants,
-        .has_work = ring_has_work,
-        .look = ring_look,
-        .finish_turn = finish_turn,
-        .is_quiet = is_quiet,
-};
-
-int connection_ring_start(struct connection *connection, uint8_t *memory, uint32_t submission_bytes,
-                          uint32_t completion_bytes, void (*release_fn)(void *owner), void *owner,
-                          const uint8_t *answer, size_t answer_bytes)
-{
-        struct ring_end *end = malloc(sizeof *end);
-        int r, fds[SEND_FDS_MAX];
-
-        assert(!connection->ring && !connection->closing && !connection->finishing);
-        if (!end)
-                return -ENOMEM;
-        r = ring_end_open(end, &connection->set->rings, memory, submission_bytes, completion_bytes,
-                          release_fn, owner, connection);
-        if (r < 0) {
-                free(end);
-                return r;
-        }
-        connection->ring = end;
-        fds[0] = end->bell_fd;
-        fds[1] = end->client_bell_fds[0];
-        if (send_queue_push(&connection->tx, answer, answer_bytes, NULL, fds, ARRAY_SIZE(fds), false))
-                mark_dirty(connection);
-        else
-                connection_close(connection);
-        return 0;
-}
-
-static void ring_end_free(struct connection *connection)
-{
-        if (!connection->ring)
-                return;
-        ring_end_close(connection->ring);
-        free(connection->ring);
-        connection->ring = NULL;
-}
-
-/* ---- life ---- */
-
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
         struct connection *connection = container_of(poll, struct connection, poll);
 
         if (status < 0) {
-                fault(connection, status);
+                connection_fault(connection, status);
                 return;
         }
         if (events & UV_WRITABLE)
-                mark_dirty(connection);
-        if (!(events & UV_READABLE) || turn_is_over(connection->set))
+                connection_mark_dirty(connection);
+        if (!(events & UV_READABLE) || connection_turn_is_over(connection->set))
                 return;
-        if (connection->ring ? connection->reads : wants_input(connection)) {
+        if (connection->ring ? connection->reads : connection_wants_input(connection)) {
                 receive(connection);
-                timer_update(connection);
+                connection_timer_update(connection);
         }
 }
 
@@ -645,7 +456,7 @@ void connection_set_open(struct connection_set *set, uv_loop_t *loop, const stru
         set->payload_bytes_max = payload_bytes_max;
         set->high_water_bytes = high_water_bytes;
         TAILQ_INIT(&set->dirty);
-        ring_watch_open(&set->rings, loop, spin_ns, &ring_ops, set);
+        ring_watch_open(&set->rings, loop, spin_ns, &connection_ring_ops, set);
         (void)uv_prepare_init(loop, &set->flusher);
         (void)uv_prepare_start(&set->flusher, on_flush);
         uv_unref((uv_handle_t *)&set->flusher);
@@ -698,7 +509,7 @@ void connection_finish(struct connection *connection)
         connection->finishing = true;
         connection->hello_deadline_ms = 0;
         connection->frame_deadline_ms = 0;
-        mark_dirty(connection);
+        connection_mark_dirty(connection);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -708,7 +519,8 @@ static void on_handle_closed(uv_handle_t *handle)
         if (--connection->n_open_handles > 0)
                 return;
         (void)close(connection->fd);
-        ring_end_free(connection); /* after the socket: what the client finds cleared has been closed */
+        connection_ring_free(
+                connection); /* after the socket: what the client finds cleared has been closed */
         frame_decoder_deinit(&connection->decoder);
         connection->ops->closed(connection->userdata);
 }

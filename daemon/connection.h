@@ -99,7 +99,7 @@ struct connection {
         uint64_t armed_ms;
         uint64_t hello_deadline_ms, frame_deadline_ms, stall_deadline_ms; /* loop time; 0: none */
         struct frame_decoder decoder;
-        uint8_t *payload;                   /* borrowed: where the next payload byte goes; NULL: discard */
+        uint8_t *payload; /* borrowed: where the next payload byte goes; NULL: discard */
         struct send_queue tx;
         TAILQ_ENTRY(connection) dirty_link; /* connection_set::dirty */
 };

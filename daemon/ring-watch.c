@@ -9,9 +9,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#define BELLS_MAX     64     /* taken from the epoll set at once; the rest comes in the next turn */
-#define SPIN_LOOK_NS  5000   /* so often the loop's other business is looked at */
-#define SPIN_TURN_NS  500000 /* so long rings alone are served, before the loop has a turn */
+#define BELLS_MAX    64     /* taken from the epoll set at once; the rest comes in the next turn */
+#define SPIN_LOOK_NS 5000   /* so often the loop's other business is looked at */
+#define SPIN_TURN_NS 500000 /* so long rings alone are served, before the loop has a turn */
 
 static uint32_t cpu_now(void)
 {
@@ -173,7 +173,8 @@ static enum spin_end spin_once(struct ring_watch *watch)
                 }
                 look_ns = now_ns + SPIN_LOOK_NS;
         }
-        watch->spun_ns += now_ns - start_ns;
+        if (watch->spun_ns)
+                *watch->spun_ns += now_ns - start_ns;
         return end;
 }
 
@@ -194,8 +195,7 @@ static bool spin(struct ring_watch *watch)
                 spin_succeeded(&watch->spin);
                 look_at_all(watch);
                 watch->ops->finish_turn(watch->userdata);
-                if (uv_backend_timeout(watch->before_wait.loop) == 0 ||
-                    uv_hrtime() - start_ns > SPIN_TURN_NS)
+                if (uv_backend_timeout(watch->before_wait.loop) == 0 || uv_hrtime() - start_ns > SPIN_TURN_NS)
                         return true;
         } while (may_spin(watch));
         if (end == SPIN_IN_VAIN)
@@ -220,7 +220,7 @@ static void on_before_wait(uv_prepare_t *prepare)
 /* ---- life ---- */
 
 void ring_watch_open(struct ring_watch *watch, uv_loop_t *loop, uint64_t spin_ns,
-                    const struct ring_watch_ops *ops, void *userdata)
+                     const struct ring_watch_ops *ops, void *userdata)
 {
         *watch = (struct ring_watch){.ops = ops, .userdata = userdata, .spin.budget_ns = spin_ns};
         TAILQ_INIT(&watch->awake);

@@ -35,7 +35,7 @@ struct ring_end {
         int client_bell_fds[2];   /* owned: a pipe; we ring the second, the client waits at the first */
         void (*release_fn)(void *owner); /* of the memory */
         void *owner;
-        void *userdata; /* borrowed: the connection's */
+        void *userdata;     /* borrowed: the connection's */
         uint64_t asleep_ns; /* since when */
         bool is_awake;      /* in ring_watch::awake */
         TAILQ_ENTRY(ring_end) link;
@@ -59,7 +59,7 @@ struct ring_watch {
         void *userdata;
         struct loop_meter *meter; /* borrowed: told of the time spun; NULL: nobody is */
         struct spin spin;
-        uint64_t spun_ns;             /* in all, and nothing came meanwhile */
+        uint64_t *spun_ns; /* borrowed: adds up the time spun; NULL: nobody asks */
         TAILQ_HEAD(, ring_end) awake; /* borrowed */
         int bells_fd;                 /* owned: the epoll set */
         bool has_bells;               /* they are made with the first ring */
@@ -72,7 +72,7 @@ struct ring_watch {
 
 /* Before whatever flushes is started, so that it runs after that. `spin_ns` 0: never. */
 void ring_watch_open(struct ring_watch *watch, uv_loop_t *loop, uint64_t spin_ns,
-                    const struct ring_watch_ops *ops, void *userdata);
+                     const struct ring_watch_ops *ops, void *userdata);
 
 /* No ring may be left. Completes in the loop's next turns. */
 void ring_watch_close(struct ring_watch *watch);

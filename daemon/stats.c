@@ -170,6 +170,7 @@ static bool counts_add(json_t *object, const struct stats *stats, const struct s
                 {"weights_bytes", now->weights_bytes},
                 {"loads", stats->loads},
                 {"loads_shared", stats->loads_shared},
+                {"ring_spin_us", stats->ring_spin_ns / 1000},
                 {"loop_held_max_us", stats->hold.max_us},
                 {"loop_held_p99_us", hold_meter_quantile_us(&stats->hold, 0.99)},
         };

@@ -31,6 +31,7 @@ struct stats {
         uint64_t connections_accepted, connections_refused, connections_faulted;
         uint64_t loads, loads_shared; /* of weights; those of the second kind found an equal copy */
         struct hold_meter hold;
+        uint64_t ring_spin_ns; /* the loop looked at rings instead of waiting, and is not held meanwhile */
 };
 
 void hold_meter_add(struct hold_meter *meter, uint64_t held_us);

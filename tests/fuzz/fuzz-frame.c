@@ -52,7 +52,7 @@ static uint64_t field(const uint8_t *header, unsigned offset, unsigned n_bytes)
 static int straight_header(const uint8_t *header, bool from_client)
 {
         const uint64_t type = field(header, 6, 2);
-        const bool known = from_client ? type >= 1 && type <= 10 : type >= 65 && type <= 76;
+        const bool known = from_client ? type >= 1 && type <= 11 : type >= 65 && type <= 77;
         const bool has_payload = type == 4 || type == 8 || type == 68 || type == 70;
 
         if (header[0] != 'N' || header[1] != 'P' || header[2] != 'M' || header[3] != 'M')

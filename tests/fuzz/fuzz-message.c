@@ -187,6 +187,11 @@ static bool request_equal(const struct request *a, const struct request *b)
                 return a->weights_release.weights == b->weights_release.weights;
         case FRAME_SET:
                 return strcmp(a->set.key, b->set.key) == 0 && strcmp(a->set.value, b->set.value) == 0;
+        case FRAME_RING_START:
+                return a->ring_start.arena == b->ring_start.arena &&
+                       a->ring_start.offset_bytes == b->ring_start.offset_bytes &&
+                       a->ring_start.submission_bytes == b->ring_start.submission_bytes &&
+                       a->ring_start.completion_bytes == b->ring_start.completion_bytes;
         default:
                 return true;
         }
@@ -205,6 +210,16 @@ static void there_and_back(const struct request *request, uint64_t payload_bytes
         assert(header.control_bytes <= sizeof control);
         assert(message_read_request(&header, control, &again, &fault));
         assert(request_equal(request, &again));
+}
+
+/* Their end is a number, too. */
+static void ring_verify(const struct request_ring_start *ring)
+{
+        const uint64_t sizes[] = {ring->submission_bytes, ring->completion_bytes};
+
+        for (size_t i = 0; i < 2; i++)
+                assert(sizes[i] >= 4096 && sizes[i] <= 1048576 && __builtin_popcountll(sizes[i]) == 1);
+        assert(ring->offset_bytes % 64 == 0 && ring->offset_bytes < UINT64_MAX - sizes[0] - sizes[1]);
 }
 
 static void request_verify(const struct request *request, uint64_t payload_bytes)
@@ -228,6 +243,9 @@ static void request_verify(const struct request *request, uint64_t payload_bytes
         case FRAME_SET:
                 assert(loose_is_printable(request->set.key, sizeof request->set.key));
                 assert(loose_is_printable(request->set.value, sizeof request->set.value));
+                break;
+        case FRAME_RING_START:
+                ring_verify(&request->ring_start);
                 break;
         default:
                 break;

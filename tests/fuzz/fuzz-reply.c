@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int fuzz_summary(uint64_t n_runs);
 
 #define TYPE_FIRST FRAME_WELCOME
-#define TYPES      (FRAME_SET_DONE - FRAME_WELCOME + 1)
+#define TYPES      (FRAME_RING_STARTED - FRAME_WELCOME + 1)
 
 static uint64_t n_read[TYPES], n_refused;
 

@@ -16,15 +16,16 @@ HERE = pathlib.Path(__file__).resolve().parent
 README = HERE.parent.parent / "proto" / "README.md"
 
 (HELLO, ARENA_CREATE, ARENA_RELEASE, MATMUL, CANCEL, STATUS, PING, WEIGHTS_LOAD, WEIGHTS_RELEASE,
- SET) = range(1, 11)
+ SET, RING_START) = range(1, 12)
 (WELCOME, ARENA_CREATED, ARENA_RELEASED, ROWS, DONE, STATUS_REPORT, PONG, ERROR, BYE, WEIGHTS_LOADED,
- WEIGHTS_RELEASED, SET_DONE) = range(65, 77)
+ WEIGHTS_RELEASED, SET_DONE, RING_STARTED) = range(65, 78)
 NAMES = {HELLO: "HELLO", ARENA_CREATE: "ARENA_CREATE", ARENA_RELEASE: "ARENA_RELEASE", MATMUL: "MATMUL",
          CANCEL: "CANCEL", STATUS: "STATUS", PING: "PING", WEIGHTS_LOAD: "WEIGHTS_LOAD",
          WEIGHTS_RELEASE: "WEIGHTS_RELEASE", SET: "SET", WELCOME: "WELCOME", ARENA_CREATED: "ARENA_CREATED",
          ARENA_RELEASED: "ARENA_RELEASED", ROWS: "ROWS", DONE: "DONE", STATUS_REPORT: "STATUS_REPORT",
          PONG: "PONG", ERROR: "ERROR", BYE: "BYE", WEIGHTS_LOADED: "WEIGHTS_LOADED",
-         WEIGHTS_RELEASED: "WEIGHTS_RELEASED", SET_DONE: "SET_DONE"}
+         WEIGHTS_RELEASED: "WEIGHTS_RELEASED", SET_DONE: "SET_DONE", RING_START: "RING_START",
+         RING_STARTED: "RING_STARTED"}
 
 
 # ---- bytes, each piece with a note: a list of (bytes, note) ----
@@ -271,6 +272,39 @@ MATMUL id=10 refused with INVALID
 MATMUL id=11 refused with INVALID
 MATMUL id=12 refused with INVALID
 WEIGHTS_RELEASE id=13 refused with PROTOCOL
+""")
+
+STREAMS["client-ring"] = ([
+    frame(HELLO, 1, num(1, "version_minor", 2), num(2, "features", 1)),
+    frame(RING_START, 2, num(1, "arena", 1), num(2, "offset_bytes", 64), num(3, "submission_bytes", 4096),
+          num(4, "completion_bytes", 1 << 20)),
+], """\
+HELLO id=1 version_minor=2 features=0x1 client_name=""
+RING_START id=2 arena=1 offset=64 submission=4096 completion=1048576
+""")
+
+STREAMS["client-ring-refused"] = ([
+    frame(RING_START, 3, num(3, "submission_bytes", 4096), num(4, "completion_bytes", 12288)),
+    frame(RING_START, 4, num(3, "submission_bytes", 2048), num(4, "completion_bytes", 4096)),
+    frame(RING_START, 5, num(3, "submission_bytes", 4096), num(4, "completion_bytes", 1 << 21)),
+    frame(RING_START, 6, num(2, "offset_bytes", 32), num(3, "submission_bytes", 4096),
+          num(4, "completion_bytes", 4096)),
+    frame(RING_START, 7, num(2, "offset_bytes", (1 << 64) - 64), num(3, "submission_bytes", 4096),
+          num(4, "completion_bytes", 4096)),
+    frame(RING_START, 8),
+], """\
+RING_START id=3 refused with INVALID
+RING_START id=4 refused with INVALID
+RING_START id=5 refused with INVALID
+RING_START id=6 refused with INVALID
+RING_START id=7 refused with INVALID
+RING_START id=8 refused with INVALID
+""")
+
+STREAMS["daemon-ring"] = ([
+    frame(RING_STARTED, 2),
+], """\
+RING_STARTED id=2
 """)
 
 STREAMS["client-bare"] = ([

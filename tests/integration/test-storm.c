@@ -189,10 +189,11 @@ static void submit(struct task *task)
         storm->n_submitted++;
 }
 
-static struct npumm_client *connect_to(const struct daemon_process *daemon)
+static struct npumm_client *connect_to(const struct daemon_process *daemon, uint32_t flags)
 {
         const struct npumm_connect_options options = {.size = sizeof options,
-                                                      .socket_path = daemon->socket_path};
+                                                      .socket_path = daemon->socket_path,
+                                                      .flags = flags};
         char text[NPUMM_TEXT_MAX];
         struct npumm_client *client;
 
@@ -205,7 +206,7 @@ static void client_run(const struct daemon_process *daemon, struct rng rng)
 {
         struct storm storm = {.rng = rng};
 
-        storm.client = connect_to(daemon);
+        storm.client = connect_to(daemon, 0);
         for (size_t i = 0; i < IN_FLIGHT; i++) {
                 storm.tasks[i].storm = &storm;
                 submit(&storm.tasks[i]);
@@ -252,7 +253,7 @@ static json_int_t status_number(const json_t *status, const char *key)
 /* Waits until the daemon holds nothing for anybody but us, then reads its usage. */
 static void settle(const struct daemon_process *daemon, struct process_usage *ret_usage)
 {
-        struct npumm_client *client = connect_to(daemon);
+        struct npumm_client *client = connect_to(daemon, NPUMM_CONNECT_SOCKET); /* no arena for rings */
         json_int_t bytes = -1, connections = -1, inside = -1;
 
         for (int i = 0; i < SETTLE_TRIES; i++) {

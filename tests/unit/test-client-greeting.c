@@ -122,9 +122,17 @@ START_TEST(test_options_that_make_no_sense)
         options = (struct npumm_connect_options){.size = sizeof options, .timeout_ms = -5};
         ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_STATUS_INVALID);
         expect_words(text, "timeout_ms is -5");
-        options = (struct npumm_connect_options){.size = sizeof options, .flags = 1};
+        options = (struct npumm_connect_options){.size = sizeof options, .flags = 4};
         ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_STATUS_INVALID);
-        expect_words(text, "flags are 0x1");
+        expect_words(text, "flags are 0x4");
+        options.flags = NPUMM_CONNECT_RING | NPUMM_CONNECT_SOCKET;
+        ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_STATUS_INVALID);
+        expect_words(text, "flags are 0x3");
+        options.flags = 0;
+        (void)setenv("NPUMM_TRANSPORT", "pigeon", 1);
+        ck_assert_int_eq(npumm_connect(&options, &client, text), NPUMM_STATUS_INVALID);
+        expect_words(text, "NPUMM_TRANSPORT is \"pigeon\"");
+        (void)unsetenv("NPUMM_TRANSPORT");
 }
 END_TEST
 

@@ -301,7 +301,7 @@ END_TEST
 
 START_TEST(test_unknown_types)
 {
-        static const unsigned types[] = {0, 11, 64, 77, 255, 260, 65535};
+        static const unsigned types[] = {0, 12, 64, 78, 255, 260, 65535};
         struct frame_header header = matmul_header;
 
         for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -336,7 +336,7 @@ START_TEST(test_types_of_the_wrong_side)
                 expect_header(&header, FRAME_E_TYPE);
                 n_refused++;
         }
-        ck_assert_uint_eq(n_refused, 22);
+        ck_assert_uint_eq(n_refused, 24);
 }
 END_TEST
 
@@ -413,7 +413,7 @@ START_TEST(test_payload_on_types_without)
                 n_refused += !types[i].has_payload;
                 frame_decoder_deinit(&decoder);
         }
-        ck_assert_uint_eq(n_refused, 18); /* all but MATMUL, WEIGHTS_LOAD, ROWS and STATUS_REPORT */
+        ck_assert_uint_eq(n_refused, 20); /* all but MATMUL, WEIGHTS_LOAD, ROWS and STATUS_REPORT */
 }
 END_TEST
 

@@ -36,11 +36,14 @@ static const struct stream {
         {"client-arenas", true, true, 3},
         {"client-forms", true, true, 3},
         {"client-bare", true, true, 3},
+        {"client-ring", true, true, 2},
+        {"client-ring-refused", true, false, 6},
         {"client-newer", true, false, 6},
         {"client-refused", true, false, 5},
         {"daemon-arenas", false, true, 4},
         {"daemon-ends", false, true, 11},
         {"daemon-bare", false, true, 2},
+        {"daemon-ring", false, true, 1},
         {"daemon-newer", false, false, 4},
         {"client-weights", true, true, 7},
         {"daemon-weights", false, true, 5},
@@ -130,6 +133,12 @@ static void put_request(struct reading *reading, const struct request *request)
                 break;
         case FRAME_SET:
                 put(reading, " key=\"%s\" value=\"%s\"\n", request->set.key, request->set.value);
+                break;
+        case FRAME_RING_START:
+                put(reading,
+                    " arena=%" PRIu32 " offset=%" PRIu64 " submission=%" PRIu32 " completion=%" PRIu32 "\n",
+                    request->ring_start.arena, request->ring_start.offset_bytes,
+                    request->ring_start.submission_bytes, request->ring_start.completion_bytes);
                 break;
         default:
                 put(reading, "\n");

@@ -29,13 +29,14 @@ static void expect_accepted(enum frame_type type)
 
 static const enum frame_type described_requests[] = {FRAME_HELLO,  FRAME_ARENA_CREATE, FRAME_ARENA_RELEASE,
                                                      FRAME_MATMUL, FRAME_WEIGHTS_LOAD, FRAME_WEIGHTS_RELEASE,
-                                                     FRAME_SET};
+                                                     FRAME_SET,    FRAME_RING_START};
 static const enum frame_type bare_requests[] = {FRAME_CANCEL, FRAME_STATUS, FRAME_PING};
 static const enum frame_type described_replies[] = {FRAME_WELCOME,       FRAME_ARENA_CREATED, FRAME_ROWS,
                                                     FRAME_DONE,          FRAME_ERROR,         FRAME_BYE,
                                                     FRAME_WEIGHTS_LOADED};
-static const enum frame_type bare_replies[] = {FRAME_ARENA_RELEASED, FRAME_STATUS_REPORT, FRAME_PONG,
-                                               FRAME_WEIGHTS_RELEASED, FRAME_SET_DONE};
+static const enum frame_type bare_replies[] = {FRAME_ARENA_RELEASED, FRAME_STATUS_REPORT,
+                                               FRAME_PONG,           FRAME_WEIGHTS_RELEASED,
+                                               FRAME_SET_DONE,       FRAME_RING_STARTED};
 
 START_TEST(test_control_on_bare_requests)
 {
@@ -115,7 +116,7 @@ START_TEST(test_wrong_wire_type)
                 {FRAME_MATMUL, 1, true},  {FRAME_WEIGHTS_LOAD, 1, true}, {FRAME_WEIGHTS_RELEASE, 1, true},
                 {FRAME_HELLO, 3, false},  {FRAME_MATMUL, 4, false},      {FRAME_WEIGHTS_LOAD, 3, false},
                 {FRAME_SET, 1, false},    {FRAME_SET, 2, false},         {FRAME_MATMUL, 6, true},
-                {FRAME_MATMUL, 15, true}, {FRAME_MATMUL, 16, true},
+                {FRAME_MATMUL, 15, true}, {FRAME_MATMUL, 16, true},      {FRAME_RING_START, 2, true},
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {

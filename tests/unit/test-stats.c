@@ -113,6 +113,7 @@ static const struct stats stats = {
         .connections_faulted = 63,
         .loads = 65,
         .loads_shared = 64,
+        .ring_spin_ns = 72999,
         .hold = {.max_us = 71, .n_times = 1, .buckets = {[7] = 1}},
 };
 
@@ -230,6 +231,7 @@ START_TEST(test_json_values)
                 {"weights_bytes", (json_int_t)1 << 41},
                 {"loads", 65},
                 {"loads_shared", 64},
+                {"ring_spin_us", 72},
                 {"loop_held_max_us", 71},
                 {"loop_held_p99_us", 71},
         };
