@@ -219,38 +219,6 @@ static void on_before_wait(uv_prepare_t *prepare)
 
 /* ---- life ---- */
 
-void ring_watch_open(struct ring_watch *watch, uv_loop_t *loop, uint64_t spin_ns,
-                     const struct ring_watch_ops *ops, void *userdata)
-{
-        *watch = (struct ring_watch){.ops = ops, .userdata = userdata, .spin.budget_ns = spin_ns};
-        TAILQ_INIT(&watch->awake);
-        (void)uv_check_init(loop, &watch->after_wait);
-        (void)uv_check_start(&watch->after_wait, on_after_wait);
-        (void)uv_prepare_init(loop, &watch->before_wait);
-        (void)uv_prepare_start(&watch->before_wait, on_before_wait);
-        (void)uv_idle_init(loop, &watch->busy);
-        uv_unref((uv_handle_t *)&watch->after_wait);
-        uv_unref((uv_handle_t *)&watch->before_wait);
-        uv_unref((uv_handle_t *)&watch->busy);
-}
-
-static void on_bells_closed(uv_handle_t *handle)
-{
-        struct ring_watch *watch = container_of((uv_poll_t *)handle, struct ring_watch, bells);
-
-        (void)close(watch->bells_fd);
-}
-
-void ring_watch_close(struct ring_watch *watch)
-{
-        assert(TAILQ_EMPTY(&watch->awake));
-        if (watch->has_bells)
-                uv_close((uv_handle_t *)&watch->bells, on_bells_closed);
-        uv_close((uv_handle_t *)&watch->after_wait, NULL);
-        uv_close((uv_handle_t *)&watch->before_wait, NULL);
-        uv_close((uv_handle_t *)&watch->busy, NULL);
-}
-
 static int bells_make(struct ring_watch *watch)
 {
         int r;
@@ -269,6 +237,39 @@ static int bells_make(struct ring_watch *watch)
         uv_unref((uv_handle_t *)&watch->bells);
         watch->has_bells = true;
         return 0;
+}
+
+void ring_watch_open(struct ring_watch *watch, uv_loop_t *loop, uint64_t spin_ns,
+                     const struct ring_watch_ops *ops, void *userdata)
+{
+        *watch = (struct ring_watch){.ops = ops, .userdata = userdata, .spin.budget_ns = spin_ns};
+        TAILQ_INIT(&watch->awake);
+        (void)uv_check_init(loop, &watch->after_wait);
+        (void)uv_check_start(&watch->after_wait, on_after_wait);
+        (void)uv_prepare_init(loop, &watch->before_wait);
+        (void)uv_prepare_start(&watch->before_wait, on_before_wait);
+        (void)uv_idle_init(loop, &watch->busy);
+        uv_unref((uv_handle_t *)&watch->after_wait);
+        uv_unref((uv_handle_t *)&watch->before_wait);
+        uv_unref((uv_handle_t *)&watch->busy);
+        (void)bells_make(watch); /* else with the first ring, or that fails, too */
+}
+
+static void on_bells_closed(uv_handle_t *handle)
+{
+        struct ring_watch *watch = container_of((uv_poll_t *)handle, struct ring_watch, bells);
+
+        (void)close(watch->bells_fd);
+}
+
+void ring_watch_close(struct ring_watch *watch)
+{
+        assert(TAILQ_EMPTY(&watch->awake));
+        if (watch->has_bells)
+                uv_close((uv_handle_t *)&watch->bells, on_bells_closed);
+        uv_close((uv_handle_t *)&watch->after_wait, NULL);
+        uv_close((uv_handle_t *)&watch->before_wait, NULL);
+        uv_close((uv_handle_t *)&watch->busy, NULL);
 }
 
 static void bells_close(struct ring_end *end)

@@ -59,10 +59,10 @@ struct ring_watch {
         void *userdata;
         struct loop_meter *meter; /* borrowed: told of the time spun; NULL: nobody is */
         struct spin spin;
-        uint64_t *spun_ns; /* borrowed: adds up the time spun; NULL: nobody asks */
+        uint64_t *spun_ns;            /* borrowed: adds up the time spun; NULL: nobody asks */
         TAILQ_HEAD(, ring_end) awake; /* borrowed */
         int bells_fd;                 /* owned: the epoll set */
-        bool has_bells;               /* they are made with the first ring */
+        bool has_bells;               /* they could be made */
         bool leaves_rings;            /* the daemon stops: what is in them stays there to be read */
         uv_poll_t bells;
         uv_check_t after_wait;
