@@ -38,8 +38,8 @@ enum cli_exit cli_ping(struct cli_common common, int argc, char **argv)
         if (result != 0)
                 return cli_fail_job(client, result, &(struct cli_asked){0});
         info = npumm_info(client);
-        cli_say("round trip %.3f ms, backend %s, npumatmuld %s", (double)round_trip_ns / 1e6, info->backend,
-                info->daemon_version);
+        cli_say("round trip %.3f ms by %s, backend %s, npumatmuld %s", (double)round_trip_ns / 1e6,
+                info->transport, info->backend, info->daemon_version);
         return cli_finish_stdout();
 }
 

@@ -116,6 +116,16 @@ class Cli(unittest.TestCase):
         run = self.run_client("ping")
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         self.assertIn("backend cpu", run.stdout)
+        self.assertIn(f"by {os.environ.get('NPUMM_TRANSPORT', 'socket')},", run.stdout)
+
+    def test_transport_from_the_environment(self):
+        for transport in ("socket", "ring"):
+            run = self.run_client("ping", env={"NPUMM_TRANSPORT": transport})
+            self.assertEqual((run.returncode, run.stderr), (0, ""))
+            self.assertIn(f" by {transport},", run.stdout)
+        run = self.run_client("ping", env={"NPUMM_TRANSPORT": "pigeon"})
+        self.assertEqual(run.returncode, 3)
+        self.assertIn('"pigeon"', run.stderr)
 
     def test_status_json(self):
         run = self.run_client("status", "--json")

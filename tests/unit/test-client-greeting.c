@@ -308,6 +308,22 @@ START_TEST(test_welcome_is_kept)
         ck_assert_uint_eq(info->jobs_max, limits.jobs);
         ck_assert_uint_eq(info->arenas_max, limits.arenas);
         ck_assert_uint_eq(info->size, sizeof *info);
+        ck_assert_str_eq(info->transport, "socket");
+        visit_end(&visit);
+}
+END_TEST
+
+/* A daemon that has none: the socket serves, and nothing but HELLO was said. */
+START_TEST(test_rings_that_are_not_there)
+{
+        struct visit visit;
+
+        (void)setenv("NPUMM_TRANSPORT", "ring", 1);
+        visit = visit_begin(&(struct stub_options){.speaks_1_0 = true});
+        (void)unsetenv("NPUMM_TRANSPORT");
+        ck_assert_str_eq(npumm_info(visit.client)->transport, "socket");
+        ck_assert_int_eq(npumm_ping(visit.client, NULL), 0);
+        ck_assert_uint_eq(visit.stub->n_arenas, 0);
         visit_end(&visit);
 }
 END_TEST
@@ -322,6 +338,7 @@ int main(void)
         tcase_add_test(tcase, test_nobody_listens);
         tcase_add_test(tcase, test_full_backlog);
         tcase_add_test(tcase, test_options_that_make_no_sense);
+        tcase_add_test(tcase, test_rings_that_are_not_there);
         tcase_add_test(tcase, test_any_result_has_words);
         tcase_add_loop_test(tcase, test_no_welcome, 0, ARRAY_SIZE(greetings));
         tcase_add_test(tcase, test_silence);

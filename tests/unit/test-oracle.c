@@ -9,7 +9,7 @@
 #include "tests/lib/oracle.h"
 #include "tests/unit/suite.h"
 
-/* The example of proto/README.md, section 16. */
+/* The example of proto/README.md, section 17. */
 static const int8_t example_a[] = {1, 2, 3, 4, 5, -6};
 static const int8_t example_b[] = {7, -8, 9, 10, 11, 12};
 static const int8_t example_b_transposed[] = {7, 9, 11, -8, 10, 12};
