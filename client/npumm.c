@@ -124,7 +124,8 @@ static int transport_read(uint32_t *flags, char *ret_text)
 
         if ((*flags & ~both) != 0 || *flags == both) {
                 text_set(ret_text,
-                         "flags are %#" PRIx32 "; this library knows %#x (rings) and %#x (the socket), one of "
+                         "flags are %#" PRIx32
+                         "; this library knows %#x (rings) and %#x (the socket), one of "
                          "them at a time",
                          *flags, (unsigned)NPUMM_CONNECT_RING, (unsigned)NPUMM_CONNECT_SOCKET);
                 return NPUMM_STATUS_INVALID;

@@ -6,7 +6,7 @@
 
 #include "client.h"
 
-/* Hundreds of small frames, and a half of what a near cache has: what is being multiplied shares that with the rings. */
+/* Hundreds of small frames, and little of a cache of the second level, where weights are to stay. */
 #define RING_BYTES 65536u
 
 struct start {

@@ -30,7 +30,7 @@ static const struct rule {
         {FRAME_HELLO, false, true}, {FRAME_ARENA_CREATE, true, true}, {FRAME_ARENA_RELEASE, true, true},
         {FRAME_MATMUL, true, true}, {FRAME_CANCEL, true, false},      {FRAME_STATUS, true, true},
         {FRAME_PING, true, true},   {FRAME_WEIGHTS_LOAD, true, true}, {FRAME_WEIGHTS_RELEASE, true, true},
-        {FRAME_SET, true, true},     {FRAME_RING_START, true, true},
+        {FRAME_SET, true, true},    {FRAME_RING_START, true, true},
 };
 
 static bool rule_check(struct dispatch *dispatch, const struct frame_header *header, struct fault *fault)
@@ -237,7 +237,8 @@ static void on_fault(void *userdata, int r, const struct frame_header *header)
         }
         fault_describe(dispatch, r, header, &fault);
         breach(dispatch, &fault);
-        if (r == CONNECTION_E_STALL_TIME || r == CONNECTION_E_RING_HEAD) /* it would not read its BYE either */
+        if (r == CONNECTION_E_STALL_TIME ||
+            r == CONNECTION_E_RING_HEAD) /* it would not read its BYE either */
                 connection_close(&dispatch->connection);
 }
 

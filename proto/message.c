@@ -237,8 +237,8 @@ static bool ring_start_read(const void *message, uint64_t payload_bytes, struct 
                                  start->submission_bytes, start->completion_bytes, RING_BYTES_MIN,
                                  RING_BYTES_MAX);
         if (start->offset_bytes % RING_ALIGN_BYTES != 0)
-                return fault_set(fault, STATUS_INVALID,
-                                 "offset_bytes of the rings is not a multiple of %u", RING_ALIGN_BYTES);
+                return fault_set(fault, STATUS_INVALID, "offset_bytes of the rings is not a multiple of %u",
+                                 RING_ALIGN_BYTES);
         if (!checked_add(start->offset_bytes,
                          ring_extent_bytes(start->submission_bytes, start->completion_bytes), &end))
                 return fault_set(fault, STATUS_INVALID, "the rings end beyond 64 bits");

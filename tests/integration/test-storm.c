@@ -191,9 +191,8 @@ static void submit(struct task *task)
 
 static struct npumm_client *connect_to(const struct daemon_process *daemon, uint32_t flags)
 {
-        const struct npumm_connect_options options = {.size = sizeof options,
-                                                      .socket_path = daemon->socket_path,
-                                                      .flags = flags};
+        const struct npumm_connect_options options = {
+                .size = sizeof options, .socket_path = daemon->socket_path, .flags = flags};
         char text[NPUMM_TEXT_MAX];
         struct npumm_client *client;
 

@@ -32,22 +32,14 @@ static const struct stream {
         unsigned n_frames;
 } streams[] = {
         {"example-client", true, false, 2}, /* leading dimensions left at 0: the check fills them in */
-        {"example-daemon", false, true, 3},
-        {"client-arenas", true, true, 3},
-        {"client-forms", true, true, 3},
-        {"client-bare", true, true, 3},
-        {"client-ring", true, true, 2},
-        {"client-ring-refused", true, false, 6},
-        {"client-newer", true, false, 6},
-        {"client-refused", true, false, 5},
-        {"daemon-arenas", false, true, 4},
-        {"daemon-ends", false, true, 11},
-        {"daemon-bare", false, true, 2},
-        {"daemon-ring", false, true, 1},
-        {"daemon-newer", false, false, 4},
-        {"client-weights", true, true, 7},
-        {"daemon-weights", false, true, 5},
-        {"client-weights-refused", true, false, 13},
+        {"example-daemon", false, true, 3}, {"client-arenas", true, true, 3},
+        {"client-forms", true, true, 3},    {"client-bare", true, true, 3},
+        {"client-ring", true, true, 2},     {"client-ring-refused", true, false, 6},
+        {"client-newer", true, false, 6},   {"client-refused", true, false, 5},
+        {"daemon-arenas", false, true, 4},  {"daemon-ends", false, true, 11},
+        {"daemon-bare", false, true, 2},    {"daemon-ring", false, true, 1},
+        {"daemon-newer", false, false, 4},  {"client-weights", true, true, 7},
+        {"daemon-weights", false, true, 5}, {"client-weights-refused", true, false, 13},
 };
 
 /* What reading a stream came to. */
