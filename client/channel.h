@@ -7,8 +7,8 @@
  * In:     struct request with views of its payload; bytes from the socket.
  * Out:    the callbacks of struct channel_ops, only from inside channel_pump (`lost`: wherever it ends).
  * Thread: the client's.
- * Owns:   socket, epoll, eventfd, bells of the rings (not their memory); received descriptors until they are popped; heads of queued frames.
- *         Never the memory behind a view.
+ * Owns:   socket, epoll, eventfd, bells of the rings; received descriptors until they are popped; heads of queued
+ *         frames. Never the memory behind a view, or that of the rings.
  * Never:  waits, but in channel_open and channel_poll; knows what a frame means.
  *
  * Design notes. A frame that has begun must be finished, or the stream is torn; yet once a job is over
@@ -49,18 +49,18 @@ struct channel_ops {
 struct channel_item;
 
 struct channel {
-        int socket_fd;      /* owned; -1 before it is open and once it has ended */
-        int epoll_fd;       /* owned; watches the other two; readable when there is something to do */
-        int wake_fd;        /* owned; an eventfd */
-        int daemon_bell_fd; /* owned; an eventfd, which wakes the daemon; -1: no rings */
-        int bell_fd;        /* owned; a pipe, by which the daemon wakes us; -1: no rings */
-        bool has_ring;      /* frames travel in rings, from now on */
-        bool is_asleep;     /* the daemon has been told to ring */
-        bool fd_is_used;    /* the program knows epoll_fd, and may wait at it when it is not in here */
-        bool socket_is_ready;
+        int socket_fd; /* owned; -1 before it is open and once it has ended */
+        int epoll_fd; /* owned; watches socket, wake_fd and bell_fd; readable when there is something to do */
+        int wake_fd;  /* owned; an eventfd */
+        int daemon_bell_fd;   /* owned; an eventfd, which wakes the daemon; -1: no rings */
+        int bell_fd;          /* owned; a pipe, by which the daemon wakes us; -1: no rings */
+        bool is_awake;        /* epoll_fd is readable whatever else there is */
+        bool fd_is_used;      /* the program knows epoll_fd, and may wait at it when it is not in here */
+        bool has_ring;        /* frames travel in `ring`, and not by the socket */
+        bool is_asleep;       /* the daemon has been told to ring */
+        bool socket_is_ready; /* with rings: it has something to be received */
         struct ring ring;
         struct spin spin;
-        bool is_awake; /* epoll_fd is readable whatever else there is */
         bool watches_output;
         bool cannot_send;                 /* the daemon reads no more; what it said before is still to come */
         TAILQ_HEAD(, channel_item) queue; /* channel_item::link */

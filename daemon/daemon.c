@@ -409,7 +409,7 @@ static void finish_turn(void *userdata)
         turn_finish(&daemon->turn);
 }
 
-/* On a machine with one CPU nobody can say anything as long as we look; a client on our CPU is told from others later. */
+/* On a machine with one CPU nobody can say anything as long as we look. Whether a client is on ours shows later. */
 static uint64_t spin_ns(const struct config *config)
 {
         return sysconf(_SC_NPROCESSORS_ONLN) > 1 ? config->ring_spin_us * 1000 : 0;
