@@ -26,9 +26,9 @@ static bool is_supported(void)
 
 static inline __mmask16 mask_of(size_t cols, size_t first)
 {
-        return cols >= first + LANES ? (__mmask16)-1
-               : cols <= first       ? (__mmask16)0
-                                     : (__mmask16)((1u << (cols - first)) - 1);
+        const size_t n = cols > first ? MIN(cols - first, (size_t)LANES) : 0;
+
+        return (__mmask16)((1u << n) - 1);
 }
 
 /* `rows` and `panels` are constants wherever this is inlined, so that `acc` is registers. */
@@ -38,16 +38,24 @@ static ALWAYS_INLINE void dots_tile(const struct dots *d, const size_t rows, con
         const bool is_far = panels > 1 && d->ahead > 0;
         const char *a = d->a;
         const uint8_t *b = d->b;
-        __m512i acc[KERNEL_ROWS_MAX][8];
+        __m512i acc[28];
 
         UNROLL
         for (size_t r = 0; r < rows; r++) {
-                const int32_t *sums = d->sums + r * d->sums_stride;
+                const __m512i init = d->init ? _mm512_set1_epi32(d->init[r]) : _mm512_setzero_si512();
 
                 UNROLL
                 for (size_t v = 0; v < vectors; v++)
-                        acc[r][v] = d->init ? _mm512_set1_epi32(d->init[r])
-                                            : _mm512_loadu_si512(sums + v * LANES);
+                        acc[r * vectors + v] = init;
+        }
+        if (!d->init) {
+                UNROLL
+                for (size_t r = 0; r < rows; r++) {
+                        UNROLL
+                        for (size_t v = 0; v < vectors; v++)
+                                acc[r * vectors + v] =
+                                        _mm512_loadu_si512(d->sums + r * d->sums_stride + v * LANES);
+                }
         }
         /* C may be far away: it is fetched while the sums grow. */
         UNROLL
@@ -75,7 +83,7 @@ static ALWAYS_INLINE void dots_tile(const struct dots *d, const size_t rows, con
 
                         UNROLL
                         for (size_t v = 0; v < vectors; v++)
-                                DOT(acc[r][v], u[v], group);
+                                DOT(acc[r * vectors + v], u[v], group);
                 }
         }
         if (d->cols == panels * KERNEL_PANEL_COLS) {
@@ -83,7 +91,8 @@ static ALWAYS_INLINE void dots_tile(const struct dots *d, const size_t rows, con
                 for (size_t r = 0; r < rows; r++) {
                         UNROLL
                         for (size_t v = 0; v < vectors; v++)
-                                _mm512_storeu_si512(d->sums + r * d->sums_stride + v * LANES, acc[r][v]);
+                                _mm512_storeu_si512(d->sums + r * d->sums_stride + v * LANES,
+                                                    acc[r * vectors + v]);
                 }
         } else {
                 UNROLL
@@ -91,7 +100,7 @@ static ALWAYS_INLINE void dots_tile(const struct dots *d, const size_t rows, con
                         UNROLL
                         for (size_t v = 0; v < vectors; v++)
                                 _mm512_mask_storeu_epi32(d->sums + r * d->sums_stride + v * LANES,
-                                                         mask_of(d->cols, v * LANES), acc[r][v]);
+                                                         mask_of(d->cols, v * LANES), acc[r * vectors + v]);
                 }
         }
 }

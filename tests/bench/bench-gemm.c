@@ -8,8 +8,8 @@
  *         likewise, if it was there when this was built; and vpdpbusd with nothing else to do.
  * Places: one thread, on the last CPU.
  *
- * All take turns of a millisecond or so: the median of a turn is compared with those of the same round. Kernels that are
- * not this CPU's best take a turn only now and then. Products of microseconds are timed several at once.
+ * All take turns of a millisecond or so: the median of a turn is compared with those of the same round. Kernels that
+ * are not this CPU's best take a turn only now and then. Products of microseconds are timed several at once.
  *
  * oneDNN reads its cap of instructions (ONEDNN_MAX_CPU_ISA) once a process: exactness is looked at in children.
  */

@@ -17,8 +17,8 @@ struct onednn;
 const char *onednn_version(void);
 
 /*
- * Readies C[m x n] = A[m x k] . B[k x n], int32; keeps `a`, `b` and `c`, which outlive it. `is_packed`: B is brought into
- * whichever form it likes best, once, here. Not where onednn_version() is NULL.
+ * Readies C[m x n] = A[m x k] . B[k x n], int32; keeps `a`, `b` and `c`, which outlive it. `is_packed`: B is brought
+ * into whichever form it likes best, once, here. Not where onednn_version() is NULL.
  */
 struct onednn *onednn_new(uint64_t m, uint64_t k, uint64_t n, int8_t *a, int8_t *b, int32_t *c,
                           bool is_packed);
