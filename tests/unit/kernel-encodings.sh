@@ -4,7 +4,7 @@
 # kernel-encodings.sh LIBRARY - kernels use what they are named after, and nothing beyond it: a CPU without
 # AVX-512 runs all but one of them.
 set -euo pipefail
-library=${1:?usage: kernel-encodings.sh LIBRARY}
+library=$(realpath "${1:?usage: kernel-encodings.sh LIBRARY}")
 [[ $(objdump --version 2>&1) == *"GNU objdump"* ]] || { echo "skipped: no objdump of GNU binutils"; exit 77; }
 
 work=$(mktemp -d)
