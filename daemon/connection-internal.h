@@ -27,7 +27,6 @@ void connection_feed(struct connection *connection, const uint8_t *bytes, size_t
 
 /* It is to be flushed before the loop waits. */
 void connection_mark_dirty(struct connection *connection);
-void connection_flush_dirty(struct connection_set *set);
 
 /* What is queued waits for the socket, and not for the ring: also a ring's frame with its descriptors. */
 bool connection_waits_for_socket(const struct connection *connection);

@@ -108,6 +108,9 @@ struct connection {
 void connection_set_open(struct connection_set *set, uv_loop_t *loop, const struct connection_times *times,
                          uint64_t payload_bytes_max, uint64_t high_water_bytes, uint64_t spin_ns);
 
+/* Sends what is queued, as far as it goes without waiting: at the latest before each wait of the loop. */
+void connection_flush_dirty(struct connection_set *set);
+
 /* No connection may be left. Completes in the loop's next turns. */
 void connection_set_close(struct connection_set *set);
 

@@ -261,6 +261,13 @@ static void pump_at_end_of_turn(void *userdata)
         turn_ask(&daemon->turn);
 }
 
+static void send_answers(void *userdata)
+{
+        struct daemon *daemon = userdata;
+
+        connection_flush_dirty(&daemon->connections);
+}
+
 /* A copy of weights is about to go. */
 static void forget(void *userdata, struct resident *resident)
 {
@@ -398,6 +405,8 @@ static void pipeline_start(struct daemon *daemon)
         turn_open(&daemon->turn, &daemon->loop, pump, &daemon->pipeline);
         daemon->pipeline.defer_fn = pump_at_end_of_turn;
         daemon->pipeline.defer_userdata = daemon;
+        daemon->pipeline.answered_fn = send_answers;
+        daemon->pipeline.answered_userdata = daemon;
         daemon->pipeline.idle_fn = on_idle;
         daemon->pipeline.idle_userdata = daemon;
 }
