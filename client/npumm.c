@@ -91,7 +91,8 @@ static int greet(struct npumm_client *client, const struct npumm_connect_options
         struct request hello = {
                 .type = FRAME_HELLO,
                 .hello = {.version_minor = FRAME_VERSION_MINOR,
-                          .features = options->flags & NPUMM_CONNECT_RING ? MESSAGE_FEATURE_RING : 0},
+                          .features = MESSAGE_FEATURE_LAST_ROWS |
+                                      (options->flags & NPUMM_CONNECT_RING ? MESSAGE_FEATURE_RING : 0)},
         };
         struct call call = {.answer = FRAME_WELCOME, .answer_fn = welcomed};
         int r;

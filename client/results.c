@@ -201,10 +201,9 @@ void jobs_take_rows_head(struct npumm_client *client, const struct reply *reply,
                 *ret_sink = sink;
 }
 
-void jobs_take_rows(struct npumm_client *client, const struct reply *reply)
+/* Notes rows that have become final, and overlap none that were. */
+static void rows_note(struct npumm_client *client, struct job *job, struct range range)
 {
-        struct job *job = job_find(client, reply->id);
-        const struct range range = {reply->rows.first_row, reply->rows.rows};
         struct range *last = job->news.n > job->told ? &job->news.all[job->news.n - 1] : NULL;
         bool is_kept = ranges_merge(&job->reported, range);
 
@@ -218,6 +217,34 @@ void jobs_take_rows(struct npumm_client *client, const struct reply *reply)
                 channel_end(&client->channel, -ENOMEM, "no memory to keep track of finished rows");
 }
 
+void jobs_take_rows(struct npumm_client *client, const struct reply *reply)
+{
+        rows_note(client, job_find(client, reply->id), (struct range){reply->rows.first_row, reply->rows.rows});
+}
+
+static bool is_whole(const struct job *job)
+{
+        return job->reported.n == 1 && job->reported.all[0].rows == job->m;
+}
+
+/* The first rows that were not reported. */
+static struct range first_gap(const struct job *job)
+{
+        const struct ranges *reported = &job->reported;
+        const size_t behind = reported->n > 0 && reported->all[0].first_row == 0 ? 1 : 0;
+        const uint64_t begin = behind == 1 ? reported->all[0].rows : 0;
+
+        return (struct range){begin, (behind < reported->n ? reported->all[behind].first_row : job->m) - begin};
+}
+
+/* A DONE that is well is the report of all rows that have had none; false: the connection has ended. */
+static bool rows_complete(struct npumm_client *client, struct job *job)
+{
+        while (!is_whole(job) && !channel_has_ended(&client->channel))
+                rows_note(client, job, first_gap(job));
+        return !channel_has_ended(&client->channel);
+}
+
 void jobs_take_done(struct npumm_client *client, const struct reply *reply)
 {
         struct job *job = job_find(client, reply->id);
@@ -227,7 +254,10 @@ void jobs_take_done(struct npumm_client *client, const struct reply *reply)
                 client_protocol_fault(client, "DONE of job %" PRIu64 ", which is not running", reply->id);
                 return;
         }
-        if (result == 0 && (job->reported.n != 1 || job->reported.all[0].rows != job->m)) {
+        if (result == 0 && (client->features & MESSAGE_FEATURE_LAST_ROWS) && !job->is_inline) {
+                if ((job->rows_fn || job->staged_c) && !rows_complete(client, job))
+                        return;
+        } else if (result == 0 && !is_whole(job)) {
                 client_protocol_fault(client,
                                       "DONE of job %" PRIu64 " with %" PRIu64 " of %" PRIu64 " rows reported",
                                       job->id, ranges_sum(&job->reported), job->m);

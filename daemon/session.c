@@ -46,7 +46,7 @@ void session_refuse(struct session *session, const struct request *request, cons
 static void hello(struct session *session, const struct request *request)
 {
         session->greeted = true;
-        session->features = request->hello.features & MESSAGE_FEATURE_RING;
+        session->features = request->hello.features & (MESSAGE_FEATURE_RING | MESSAGE_FEATURE_LAST_ROWS);
         memcpy(session->name, request->hello.client_name, sizeof session->name);
         session_reply(session, &(struct reply){
                                        .type = FRAME_WELCOME,

@@ -26,7 +26,8 @@
 #define MESSAGE_VALUE_MAX       64u
 
 /* Bits of HELLO and WELCOME. */
-#define MESSAGE_FEATURE_RING (UINT64_C(1) << 0)
+#define MESSAGE_FEATURE_RING      (UINT64_C(1) << 0)
+#define MESSAGE_FEATURE_LAST_ROWS (UINT64_C(1) << 1) /* DONE with OK says that all rows are final */
 
 enum output_form { OUTPUT_INT32 = 0, OUTPUT_INT8, OUTPUT_FLOAT32, OUTPUT_TILE16_SHIFT7, OUTPUT_MAX };
 
