@@ -77,7 +77,8 @@ struct connection_set {
         uint64_t payload_bytes_max;
         uint64_t high_water_bytes;
         TAILQ_HEAD(, connection) dirty; /* have something queued in this turn */
-        uint64_t turn_start_ns;         /* when the first of them was read in this turn; 0: none yet */
+        unsigned n_reads;               /* in this turn */
+        uint64_t turn_start_ns;         /* when the clock was looked at first in this turn; 0: not yet */
         uint8_t scratch[65536];         /* receive buffer: frames are consumed within the call */
 };
 
