@@ -232,6 +232,7 @@ static bool spin(struct channel *channel, int timeout_ms)
         until_ns = clock_now_ns() + channel->spin.budget_ns;
         do {
                 spin_relax();
+                ring_expect(&channel->ring);
                 if (has_news(channel)) {
                         spin_succeeded(&channel->spin);
                         return true;

@@ -129,6 +129,7 @@ static bool ring_has_work(struct ring_end *end)
 
         if (connection->closing)
                 return false;
+        ring_expect(&end->ring);
         if (connection_wants_input(connection) && (ring_readable(&end->ring, &n) != 0 || n > 0))
                 return true;
         if (waits_for_ring(connection) && (ring_room(&end->ring, &n) != 0 || n > 0))

@@ -108,6 +108,23 @@ bool ring_is_drained(struct ring *ring)
         return atomic_load(&ring->peer->head) == ring->tx.tail;
 }
 
+/* Lines of the cache that are wanted presently, on their way meanwhile. */
+#define LINE_BYTES 64
+
+static void expect_to_write(const struct ring_half *tx)
+{
+        for (uint32_t i = 0; i < 2; i++)
+                __builtin_prefetch(tx->bytes + ((tx->tail + i * LINE_BYTES) & (tx->size - 1)), 1);
+}
+
+void ring_expect(const struct ring *ring)
+{
+        const struct ring_half *rx = &ring->rx;
+
+        for (uint32_t i = 0; i < 2; i++)
+                __builtin_prefetch(rx->bytes + ((rx->head + i * LINE_BYTES) & (rx->size - 1)), 0);
+}
+
 bool ring_publish(struct ring *ring, uint32_t cpu)
 {
         uint32_t moved = 0;
@@ -126,6 +143,7 @@ bool ring_publish(struct ring *ring, uint32_t cpu)
                 atomic_store(&ring->own->tail, ring->tx.tail);
                 moved |= RING_WANTS_DATA;
         }
+        expect_to_write(&ring->tx);
         return (atomic_load(&ring->peer->wants) & moved) != 0 && atomic_exchange(&ring->peer->wants, 0) != 0;
 }
 

@@ -93,6 +93,9 @@ void ring_init_client(struct ring *ring, uint8_t *memory, uint32_t submission_by
 /* How many bytes can be read. Returns 0 or RING_E_TAIL. */
 int ring_readable(struct ring *ring, uint32_t *ret_bytes);
 
+/* Tells the processor that bytes may come: to be called while one looks for them. */
+void ring_expect(const struct ring *ring);
+
 /* Copies bytes out, `n_bytes` at most what ring_readable found. */
 void ring_read(struct ring *ring, uint8_t *to, uint32_t n_bytes);
 
