@@ -372,12 +372,12 @@ class BadFrames(unittest.TestCase):
             self.bye("flags", raw=wire.frame(wire.PING, 9, flags=flags))
 
     def test_unknown_type(self):
-        for kind in (0, wire.SET + 1, 64, wire.SET_DONE + 1, 255, 65535):
+        for kind in (0, wire.RING_START + 1, 64, wire.RING_STARTED + 1, 255, 65535):
             self.bye(f"type {kind}", raw=wire.frame(kind, 9))
 
     def test_type_of_the_other_side(self):
         with scene() as it:
-            for kind in range(wire.WELCOME, wire.SET_DONE + 1):
+            for kind in range(wire.WELCOME, wire.RING_STARTED + 1):
                 client = it.offender()
                 client.send(kind)
                 client.expect_bye(wire.PROTOCOL, wire.TYPE_NAMES[kind])

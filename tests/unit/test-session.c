@@ -69,7 +69,7 @@ START_TEST(test_hello)
         reply = expect_reply(&stage, FRAME_WELCOME, 1);
         ck_assert_uint_eq(reply->reply.welcome.version_minor, minors[_i].spoken);
         ck_assert_uint_eq(reply->reply.welcome.features,
-                          MESSAGE_FEATURE_RING); /* which both sides understand */
+                          MESSAGE_FEATURE_RING | MESSAGE_FEATURE_LAST_ROWS); /* which both sides understand */
         ck_assert_str_eq(reply->reply.welcome.daemon_version, DAEMON_VERSION);
         ck_assert_str_eq(reply->reply.welcome.backend, "fake");
         ck_assert_mem_eq(&reply->reply.welcome.limits, &stage_limits, sizeof stage_limits);
