@@ -40,7 +40,7 @@ static uint32_t cpu_now(void)
 /* The daemon has let go, or does what it may not. */
 static void broken(struct channel *channel, const char *what)
 {
-        if (!ring_is_open(&channel->ring) || channel_peer_has_left(channel))
+        if (!ring_is_open(&channel->ring))
                 channel_hangup(channel, -ECONNRESET);
         else
                 channel_end(channel, NPUMM_STATUS_PROTOCOL, "the daemon at %s broke the protocol: %s",

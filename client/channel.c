@@ -490,10 +490,16 @@ int channel_poll(struct channel *channel, int timeout_ms)
         return poll(&socket, 1, timeout_ms) < 0 ? -errno : 0;
 }
 
-bool channel_peer_has_left(const struct channel *channel)
+bool channel_peer_has_left(struct channel *channel)
 {
         struct pollfd socket = {.fd = channel->socket_fd, .events = POLLRDHUP};
 
+        if (channel->has_ring) { /* it says so there, after it has closed the socket, and without a call */
+                const bool has_left = !ring_is_open(&channel->ring);
+
+                channel->socket_is_ready = channel->socket_is_ready || has_left;
+                return has_left;
+        }
         return poll(&socket, 1, 0) > 0;
 }
 

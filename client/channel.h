@@ -122,7 +122,7 @@ int channel_poll(struct channel *channel, int timeout_ms);
  * Whether the daemon has closed its side, though what it said before may still be to be read. Only for a
  * channel that has not ended.
  */
-bool channel_peer_has_left(const struct channel *channel);
+bool channel_peer_has_left(struct channel *channel);
 
 /* Sends and receives what is possible without waiting. */
 void channel_pump(struct channel *channel);
