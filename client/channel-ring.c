@@ -25,6 +25,7 @@
 #include "channel-internal.h"
 #include "clock.h"
 
+#define SPIN_LOOKS     8     /* between two looks at the clock, which take as long */
 #define SPIN_BUDGET_NS                                                                                       \
         50000 /* as the daemon's by default: more than a wake-up costs, and little of anybody's CPU */
 #define READS_COUNT                                                                                          \
@@ -231,11 +232,13 @@ static bool spin(struct channel *channel, int timeout_ms)
                 return false;
         until_ns = clock_now_ns() + channel->spin.budget_ns;
         do {
-                spin_relax();
-                ring_expect(&channel->ring);
-                if (has_news(channel)) {
-                        spin_succeeded(&channel->spin);
-                        return true;
+                for (unsigned i = 0; i < SPIN_LOOKS; i++) {
+                        spin_relax();
+                        ring_expect(&channel->ring);
+                        if (has_news(channel)) {
+                                spin_succeeded(&channel->spin);
+                                return true;
+                        }
                 }
         } while (clock_now_ns() < until_ns);
         spin_failed(&channel->spin);

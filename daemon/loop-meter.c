@@ -15,9 +15,9 @@ void loop_meter_pause(struct loop_meter *meter)
         meter->n_turns++;
 }
 
-void loop_meter_resume(struct loop_meter *meter)
+void loop_meter_resume(struct loop_meter *meter, uint64_t now_ns)
 {
-        meter->last_ns = uv_hrtime();
+        meter->last_ns = now_ns;
 }
 
 static void on_turn(uv_prepare_t *turn)

@@ -25,6 +25,6 @@ void loop_meter_close(struct loop_meter *meter);
 
 /* From now until loop_meter_resume() the loop waits, though not in the kernel. */
 void loop_meter_pause(struct loop_meter *meter);
-void loop_meter_resume(struct loop_meter *meter);
+void loop_meter_resume(struct loop_meter *meter, uint64_t now_ns);
 
 #endif

@@ -11,6 +11,7 @@
 
 #define BELLS_MAX    64     /* taken from the epoll set at once; the rest comes in the next turn */
 #define SPIN_LOOK_NS 5000   /* so often the loop's other business is looked at */
+#define SPIN_LOOKS    8      /* between two looks at the clock */
 #define SPIN_TURN_NS 500000 /* so long rings alone are served, before the loop has a turn */
 
 static uint32_t cpu_now(void)
@@ -151,19 +152,29 @@ static bool loop_is_wanted(uv_loop_t *loop)
 
 enum spin_end { SPIN_FOUND, SPIN_IN_VAIN, SPIN_BROKEN_OFF };
 
-/* Looks until something comes, the time is over, or the loop is wanted elsewhere. */
-static enum spin_end spin_once(struct ring_watch *watch)
+/* Looks some times; true: something has come. A look at the clock takes as long as one at a ring. */
+static bool look_often(const struct ring_watch *watch)
+{
+        for (unsigned i = 0; i < SPIN_LOOKS; i++) {
+                if (any_has_work(watch))
+                        return true;
+                spin_relax();
+        }
+        return false;
+}
+
+/* Looks until something comes, the time is over, or the loop is wanted elsewhere. *ret_now_ns: about when. */
+static enum spin_end spin_once(struct ring_watch *watch, uint64_t *ret_now_ns)
 {
         const uint64_t start_ns = uv_hrtime();
         uint64_t now_ns = start_ns, look_ns = start_ns + SPIN_LOOK_NS;
         enum spin_end end = SPIN_IN_VAIN;
 
         while (now_ns - start_ns < watch->spin.budget_ns) {
-                if (any_has_work(watch)) {
+                if (look_often(watch)) {
                         end = SPIN_FOUND;
                         break;
                 }
-                spin_relax();
                 now_ns = uv_hrtime();
                 if (now_ns < look_ns)
                         continue;
@@ -175,6 +186,7 @@ static enum spin_end spin_once(struct ring_watch *watch)
         }
         if (watch->spun_ns)
                 *watch->spun_ns += now_ns - start_ns;
+        *ret_now_ns = now_ns;
         return end;
 }
 
@@ -182,14 +194,15 @@ static enum spin_end spin_once(struct ring_watch *watch)
 static bool spin(struct ring_watch *watch)
 {
         const uint64_t start_ns = uv_hrtime();
+        uint64_t now_ns;
         enum spin_end end;
 
         do {
                 if (watch->meter)
                         loop_meter_pause(watch->meter);
-                end = spin_once(watch);
+                end = spin_once(watch, &now_ns);
                 if (watch->meter)
-                        loop_meter_resume(watch->meter);
+                        loop_meter_resume(watch->meter, now_ns);
                 if (end != SPIN_FOUND)
                         break;
                 spin_succeeded(&watch->spin);
