@@ -64,7 +64,7 @@ static int pointers_check(struct npumm_client *client, const struct npumm_matmul
                 const char *name;
                 const void *memory;
                 bool is_needed;
-                size_t align_bytes;
+                size_t align_bytes; /* a power of two */
         } pointers[] = {
                 {"a", matmul->a, true, 1},
                 {"b", matmul->b, matmul->weights == 0, 1},
@@ -87,7 +87,7 @@ static int pointers_check(struct npumm_client *client, const struct npumm_matmul
         for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
                 if (pointers[i].is_needed && !pointers[i].memory)
                         return client_fail(client, NPUMM_STATUS_INVALID, "%s is NULL", pointers[i].name);
-                if ((uintptr_t)pointers[i].memory % pointers[i].align_bytes != 0)
+                if (((uintptr_t)pointers[i].memory & (pointers[i].align_bytes - 1)) != 0)
                         return client_fail(client, NPUMM_STATUS_INVALID,
                                            "%s is %p, not aligned to its elements of %zu bytes",
                                            pointers[i].name, pointers[i].memory, pointers[i].align_bytes);

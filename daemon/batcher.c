@@ -42,7 +42,7 @@ static_assert(BATCH_STACKS_MAX <= UINT8_MAX, "stack_of holds any of them");
 
 static double padded(uint64_t n, uint64_t multiple)
 {
-        return (double)((n + multiple - 1) / multiple) * (double)multiple;
+        return multiple == 1 ? (double)n : (double)((n + multiple - 1) / multiple) * (double)multiple;
 }
 
 /* Multiply-adds of one row. */
@@ -157,11 +157,12 @@ static uint64_t rows_within(const struct plan *plan, const struct product *produ
 {
         const uint64_t granule = plan->batcher->granule_rows, block = block_rows(plan->batcher, product);
         const uint64_t before = stack_rows(plan, stack), free_rows = stack_free_rows(plan, stack);
-        uint64_t blocks = 0, too_many = rows_left / block + 1, rows;
+        uint64_t blocks = 0, too_many, rows;
 
         *ret_addition = addition_of(plan, product, stack, rows_left);
         if (free_rows >= rows_left || is_within(plan, product, ret_addition))
                 return rows_left;
+        too_many = rows_left / block + 1;
         while (too_many - blocks >
                1) { /* as many blocks as fit, by halves: what rows cost need not be linear */
                 const uint64_t middle = blocks + (too_many - blocks) / 2;

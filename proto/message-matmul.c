@@ -21,7 +21,7 @@ struct extent {
         const char *name;
         struct place *place;
         uint64_t rows, cols;
-        uint64_t elem_bytes;
+        uint64_t elem_bytes; /* a power of two */
 };
 
 static bool extent_check(const struct extent *extent, struct fault *fault)
@@ -35,7 +35,7 @@ static bool extent_check(const struct extent *extent, struct fault *fault)
                 return fault_set(fault, STATUS_INVALID,
                                  "%s: leading dimension %" PRIu64 " is less than its %" PRIu64 " columns",
                                  extent->name, place->ld_elems, extent->cols);
-        if (place->offset_bytes % extent->elem_bytes != 0)
+        if ((place->offset_bytes & (extent->elem_bytes - 1)) != 0)
                 return fault_set(fault, STATUS_INVALID,
                                  "%s: offset %" PRIu64 " is not a multiple of its element size %" PRIu64,
                                  extent->name, place->offset_bytes, extent->elem_bytes);
