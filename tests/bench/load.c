@@ -170,20 +170,13 @@ bool load_open(struct load *load, const struct load_spec *spec)
         char text[NPUMM_TEXT_MAX];
 
         *load = (struct load){.m = spec->m, .k = spec->k, .n = spec->n, .depth = spec->depth};
-#ifdef NPUMM_BENCH_RING
         options.flags = spec->is_ring ? NPUMM_CONNECT_RING : NPUMM_CONNECT_SOCKET;
-#else
-        if (spec->is_ring)
-                return false;
-#endif
         if (npumm_connect(&options, &load->client, text) != 0)
                 die(0, "%s", text);
-#ifdef NPUMM_BENCH_RING
         if (spec->is_ring && strcmp(npumm_info(load->client)->transport, "ring") != 0) {
                 load_close(load);
                 return false;
         }
-#endif
         load->b = load_weights_new(spec->k, spec->n);
         weights.b = load->b;
         check(load, npumm_weights_load(load->client, &weights, &load->weights), "weights");

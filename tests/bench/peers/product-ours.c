@@ -6,13 +6,8 @@
  */
 #include "tests/bench/peers/product.h"
 
-#include "daemon/device.h"
-#include "tests/lib/process.h"
-#ifdef NPUMM_BENCH_KERNEL
 #include "daemon/kernel/kernel.h"
-#else
-#include "daemon/device/portable.h"
-#endif
+#include "tests/lib/process.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +20,6 @@ static void *aligned(size_t n_bytes)
                 die(0, "no memory");
         return memory;
 }
-
-#ifdef NPUMM_BENCH_KERNEL
 
 static const struct kernel *the_kernel(void)
 {
@@ -57,21 +50,6 @@ static void multiply(const struct slice *slice, void *weights)
         kernel_plan(&plan, the_kernel(), slice, 1, weights, 1);
         kernel_run(&plan, scratch);
 }
-
-#else
-
-static void *load(const int8_t *b, uint64_t k, uint64_t n)
-{
-        return memcpy(aligned(k * n), b, k * n);
-}
-
-static void multiply(const struct slice *slice, void *weights)
-{
-        (void)weights; /* they are the product's B as it is */
-        portable_run(slice, 1);
-}
-
-#endif
 
 static void run(void *weights, const int8_t *a, const int8_t *b, uint64_t m, uint64_t k, uint64_t n,
                 int32_t *ret_c)

@@ -125,16 +125,6 @@ static int32_t *product(void *userdata, unsigned slot)
         return ((struct peer *)userdata)->c[slot];
 }
 
-static const char *transport(const struct npumm_client *client)
-{
-#ifdef NPUMM_BENCH_RING
-        return npumm_info(client)->transport;
-#else
-        (void)client;
-        return "socket";
-#endif
-}
-
 int main(int argc, char **argv)
 {
         static const struct worker_ops ops = {prepare, submit, wait, product};
@@ -150,7 +140,7 @@ int main(int argc, char **argv)
                 die(errno, "setenv");
         if (npumm_connect(&options, &peer.client, text) != 0)
                 die(0, "worker-npumm: %s", text);
-        is_there = strcmp(transport(peer.client), argv[2]) == 0;
+        is_there = strcmp(npumm_info(peer.client)->transport, argv[2]) == 0;
         if (is_there)
                 worker_run(&ops, &peer);
         npumm_close(peer.client);
