@@ -25,7 +25,7 @@
 #include "channel-internal.h"
 #include "clock.h"
 
-#define SPIN_LOOKS     8     /* between two looks at the clock, which take as long */
+#define SPIN_LOOKS 8 /* between two looks at the clock, which take as long */
 #define SPIN_BUDGET_NS                                                                                       \
         50000 /* as the daemon's by default: more than a wake-up costs, and little of anybody's CPU */
 #define READS_COUNT                                                                                          \

@@ -219,7 +219,8 @@ static void rows_note(struct npumm_client *client, struct job *job, struct range
 
 void jobs_take_rows(struct npumm_client *client, const struct reply *reply)
 {
-        rows_note(client, job_find(client, reply->id), (struct range){reply->rows.first_row, reply->rows.rows});
+        rows_note(client, job_find(client, reply->id),
+                  (struct range){reply->rows.first_row, reply->rows.rows});
 }
 
 static bool is_whole(const struct job *job)
@@ -234,7 +235,8 @@ static struct range first_gap(const struct job *job)
         const size_t behind = reported->n > 0 && reported->all[0].first_row == 0 ? 1 : 0;
         const uint64_t begin = behind == 1 ? reported->all[0].rows : 0;
 
-        return (struct range){begin, (behind < reported->n ? reported->all[behind].first_row : job->m) - begin};
+        return (struct range){begin,
+                              (behind < reported->n ? reported->all[behind].first_row : job->m) - begin};
 }
 
 /* A DONE that is well is the report of all rows that have had none; false: the connection has ended. */

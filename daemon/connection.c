@@ -9,7 +9,7 @@
 #define RX_PAYLOAD_BYTES 262144 /* of one recvmsg: about 50 us of copying, so that the loop is not held */
 #define RX_SCRATCH_BYTES 4096 /* of other bytes: some 50 small frames, so that a connection's turn is short */
 #define TURN_NS          2000000 /* for reading from all connections together; what is not read comes again */
-#define TURN_READS_LEAST   4 /* without a look at the clock, which costs as much as reading a small frame */
+#define TURN_READS_LEAST 4 /* without a look at the clock, which costs as much as reading a small frame */
 #define FDS_RETRY_MS     100
 #define TX_IOVECS        64
 #define TX_TURN_BYTES    4194304 /* of one flush; the socket's buffer is smaller, so it rarely decides */

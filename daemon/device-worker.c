@@ -152,8 +152,8 @@ void device_worker_submit(struct device_worker *worker, struct batch *batch)
 }
 
 /*
- * Stacks are reported when all are computed: what a report brings about is not this batch's time. The thread sleeps, and
- * what it has seen before came with the lock; what it will see, too.
+ * Stacks are reported when all are computed: what a report brings about is not this batch's time. The thread sleeps
+ * meanwhile; what either side sees of the other's work came with the lock.
  */
 void device_worker_run(struct device_worker *worker, struct batch *batch)
 {

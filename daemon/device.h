@@ -96,17 +96,17 @@ struct device_health {
         uint32_t clock_mhz; /* 0: not known; the strings empty then */
         char hardware[256], driver[256], firmware[256], power_mode[256];
         struct {
-                uint64_t workers;     /* processes started */
-                uint64_t faults;      /* of them, or of the device */
-                uint64_t wrong;       /* those of them that were wrong results, found by a check */
-                uint64_t reruns;      /* batches that were interrupted, and begun again */
-                uint64_t cpu_batches; /* that the CPU has served in its place */
-                uint64_t failed;      /* batches that could not even be served by the CPU */
-                uint64_t unended;     /* processes that were killed, and are still there */
-                uint64_t commands;    /* that the device was given */
+                uint64_t workers;       /* processes started */
+                uint64_t faults;        /* of them, or of the device */
+                uint64_t wrong;         /* those of them that were wrong results, found by a check */
+                uint64_t reruns;        /* batches that were interrupted, and begun again */
+                uint64_t cpu_batches;   /* that the CPU has served in its place */
+                uint64_t failed;        /* batches that could not even be served by the CPU */
+                uint64_t unended;       /* processes that were killed, and are still there */
+                uint64_t commands;      /* that the device was given */
                 uint64_t control_syncs; /* transfers of instructions, and of marks for what is not computed */
-                uint64_t checks;       /* products checked */
-                uint64_t recovery_us; /* from the last fault until the device served again */
+                uint64_t checks;        /* products checked */
+                uint64_t recovery_us;   /* from the last fault until the device served again */
         } counters;
 };
 
@@ -214,8 +214,8 @@ struct device_ops {
         /* Consumes the batch until batch_done. */
         void (*submit)(struct device *device, struct batch *batch);
         /*
-         * Computes now what it has taken to be computed on the loop, and reports it; false: there is nothing. Called after
-         * each round of submits. NULL: it computes nothing there.
+         * Computes now what it has taken to be computed on the loop, and reports it; false: there is nothing. Called
+         * after each round of submits. NULL: it computes nothing there.
          */
         bool (*compute)(struct device *device);
         /*

@@ -40,7 +40,7 @@ void policy_client_deinit(struct policy *policy, struct policy_client *client)
         expect_no_longer(policy, client);
 }
 
-/* Takes `old` out of n sorted values (UINT64_MAX: nothing, there are only n - 1), and puts `new` in its place among them. */
+/* Of n sorted values takes `old` out (UINT64_MAX: there are only n - 1), and puts `new` in its place among them. */
 static void sorted_replace(uint64_t *sorted, size_t n, uint64_t old, uint64_t new)
 {
         size_t at = n - 1;

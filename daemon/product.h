@@ -23,7 +23,7 @@ struct pack;
 struct resident {
         const int8_t *b; /* k x n, row-major, adjacent; borrowed: the struct weights that embeds us */
         uint64_t k, n;
-        bool is_packed; /* a model's: it has a form of its own of this, made before the first product */
+        bool is_packed;    /* a model's: it has a form of its own of this, made before the first product */
         struct pack *pack; /* the CPU's: that form; NULL: none. Its own affair */
         TAILQ_HEAD(, job) waiting; /* jobs in the scheduler that want it, oldest first */
 };

@@ -206,7 +206,8 @@ static void on_rows(struct job *job, uint64_t first_row, uint64_t rows, void *us
 
         if (job->c_is_inline)
                 rows_send_inline(session, job, first_row, rows);
-        else if (!(session->features & MESSAGE_FEATURE_LAST_ROWS) || !job_is_over(job)) /* else DONE says it */
+        else if (!(session->features & MESSAGE_FEATURE_LAST_ROWS) ||
+                 !job_is_over(job)) /* else DONE says it */
                 session_reply(session, &(struct reply){.type = FRAME_ROWS,
                                                        .id = job->request_id,
                                                        .rows = {.first_row = first_row, .rows = rows}});

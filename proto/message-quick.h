@@ -2,8 +2,8 @@
 /*
  * message-quick.h - the control parts that every job costs, without the library's detour.
  *
- * Role:   reads and writes MATMUL and ROWS in the form in which every encoder writes them: each field at most once, in
- *         the order of their numbers, none unknown. The bytes are the library's; what is not of that form is its matter.
+ * Role:   reads and writes MATMUL and ROWS in the form in which every encoder writes them: each field at most once,
+ *         in the order of their numbers, none unknown. The bytes are the library's, and so is what has another form.
  * In:     control parts, which may be anything. Out: plain structs, not yet checked; control parts.
  * Thread: any; pure.
  *
@@ -15,8 +15,8 @@
 #include "message.h"
 
 /*
- * False: not of that form, or a field is missing that a MATMUL needs; the library knows what it is. extent_bytes of what
- * is given is 1.
+ * False: not of that form, or a field is missing that a MATMUL needs; the library knows what it is. extent_bytes of
+ * what is given is 1.
  */
 bool message_quick_read_matmul(const uint8_t *control, size_t n_bytes, struct request_matmul *ret_matmul);
 bool message_quick_read_rows(const uint8_t *control, size_t n_bytes, struct reply_rows *ret_rows);

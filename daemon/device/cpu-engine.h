@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu-engine.h - batches computed by the CPU's kernels, for the device that is the CPU and for one that it stands in for.
+ * cpu-engine.h - batches computed by the CPU's kernels: for the device that is the CPU, and where it stands in for
+ *                another.
  *
  * Role:   small batches on the loop, others on a thread, large products on several; weights packed once.
  * In:     batches, on the loop. Out: slice_done and batch_done, on the loop.

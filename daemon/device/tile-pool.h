@@ -24,7 +24,7 @@ struct tile_pool *tile_pool_free(struct tile_pool *pool);
 /* How many threads pay for so many multiply-adds: 1 for a NULL pool. */
 unsigned tile_pool_threads(const struct tile_pool *pool, double macs);
 
-/* Computes the whole plan, which was made for more than one thread. `scratch` is the caller's, kernel_scratch_bytes(). */
+/* Computes the whole plan, made for more than one thread. `scratch` is the caller's, of kernel_scratch_bytes(). */
 void tile_pool_run(struct tile_pool *pool, const struct kernel_plan *plan, void *scratch);
 
 #endif

@@ -18,10 +18,10 @@ struct kernel_ops;
 
 /* One instruction set. */
 struct kernel {
-        const char *name;             /* what NPUMM_ISA= calls it */
-        const char *description;      /* for people */
-        uint64_t rows;                /* of a register tile: slices of a multiple of it waste nothing */
-        double seed_ns_per_mac;       /* of a large product, on the machine that it was measured on */
+        const char *name;        /* what NPUMM_ISA= calls it */
+        const char *description; /* for people */
+        uint64_t rows;           /* of a register tile: slices of a multiple of it waste nothing */
+        double seed_ns_per_mac;  /* of a large product, on the machine that it was measured on */
         /*
          * The multiply-adds of a large product that take as long as `rows` rows of this one; struct device::work_macs.
          * Packing is included where B is not resident.

@@ -12,8 +12,8 @@ enum { LOOPS = 5000, IN_LOOP = 30, OPS = 2 * 64 };
 #define DOT(to) "vpdpbusd %%zmm0, %%zmm0, %%zmm" #to "\n\t"
 #define DOTS                                                                                                 \
         DOT(1)                                                                                               \
-        DOT(2) DOT(3) DOT(4) DOT(5) DOT(6) DOT(7) DOT(8) DOT(9) DOT(10) DOT(11) DOT(12) DOT(13) DOT(14)      \
-                DOT(15)
+        DOT(2)                                                                                               \
+        DOT(3) DOT(4) DOT(5) DOT(6) DOT(7) DOT(8) DOT(9) DOT(10) DOT(11) DOT(12) DOT(13) DOT(14) DOT(15)
 
 double peak_gops(void)
 {

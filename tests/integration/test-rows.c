@@ -150,7 +150,8 @@ int main(int argc, char **argv)
                 die(0, "usage: %s DAEMON", argv[0]);
         rng_start(&rng, "test-rows");
         /* The smaller product must still be many slices, by the daemon's first guess of what a row costs. */
-        daemon_process_start(&daemon, argv[1], NPUMM_TEST_SLOW ? "batch-bound-us = 50\n" : "batch-bound-us = 1000\n");
+        daemon_process_start(&daemon, argv[1],
+                             NPUMM_TEST_SLOW ? "batch-bound-us = 50\n" : "batch-bound-us = 1000\n");
         options.socket_path = daemon.socket_path;
         if (npumm_connect(&options, &client, text) != 0)
                 die(0, "%s", text);

@@ -166,8 +166,8 @@ END_TEST
 /* Where 0 switches something off; anywhere else it would be a limit that nobody can live with. */
 static bool may_be_0(const char *key)
 {
-        static const char *const keys[] = {"weights-kept-bytes", "window-us", "submission-us",
-                                           "cpu-inline-us", "cpu-weights-bytes", "ring-spin-us"};
+        static const char *const keys[] = {"weights-kept-bytes", "window-us",         "submission-us",
+                                           "cpu-inline-us",      "cpu-weights-bytes", "ring-spin-us"};
 
         for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
                 if (strcmp(key, keys[i]) == 0)
