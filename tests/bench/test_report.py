@@ -107,6 +107,13 @@ class ReportTest(unittest.TestCase):
         self.run_report()
         self.assertEqual(len(self.svgs()), 2)
 
+    def test_smoke_runs_say_nothing_of_targets(self):
+        self.add("bench-thing", result_of(smoke=True))
+        self.run_report("--smoke")
+        for text in ("holds", "missed"):
+            self.assertNotIn(text, self.page())
+        self.assertIn("| thing | unknown | - | ≥ 1 | not measured |", self.page())
+
     def test_which_and_how(self):
         first, second = self.add("bench-one", result_of()), self.add("more/bench-two", result_of())
         self.run_report("--smoke")
@@ -134,6 +141,7 @@ class ReportTest(unittest.TestCase):
         self.add("bench-zebra", result_of())
         self.run_report()
         self.assertIn("## thing\n\nskipped: no gRPC.", self.page())
+        self.assertRegex(self.page(), r"\| thing \|.*\| not measured: skipped: no gRPC \|")
         self.assertIn("| zebra | good |", self.page())
 
     def test_failed(self):
@@ -142,6 +150,7 @@ class ReportTest(unittest.TestCase):
         self.add("bench-zebra", result_of())
         self.assertIn("thing: failed: exit code 1", self.run_report(status=1).stderr)
         self.assertIn("no JSON", self.page())
+        self.assertRegex(self.page(), r"\| thing \|.*\| not measured: failed: exit code 1 \|")
         self.assertIn("| zebra | good |", self.page())
 
     def test_nothing_built(self):
