@@ -3,7 +3,7 @@
 #ifndef TESTS_BENCH_PEAK_H
 #define TESTS_BENCH_PEAK_H
 
-/* Multiplies and adds, in 10^9 a second, measured in a millisecond; 0: this CPU has no such instruction. */
+/* Multiplies and adds, in 10^9 a second, measured for about a millisecond of CPU time; 0: this CPU has no such instruction. */
 double peak_gops(void);
 
 #endif
