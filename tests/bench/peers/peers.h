@@ -98,7 +98,7 @@ void peers_stop(struct peers_bench *bench);
 /* Of a server of ours or not: where it listens, as gRPC wants it. */
 void peers_address(const struct peers_bench *bench, enum server server, char *ret_text, size_t size);
 
-/* verdict.c: the targets, what readers must know, what to draw. */
+/* verdict.c: targets, what readers must know, what to draw. */
 void verdict_add(struct peers_bench *bench);
 
 #endif
