@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/times.h>
 #include <sys/utsname.h>
@@ -158,7 +159,8 @@ static double percent(double part, double whole)
 json_t *machine_describe(const struct machine_ticks *begin)
 {
         struct machine_ticks end;
-        char model[TEXT_MAX], isa[TEXT_MAX], governor[TEXT_MAX], load[TEXT_MAX];
+        char model[TEXT_MAX], isa[TEXT_MAX], governor[TEXT_MAX], load[TEXT_MAX], siblings[TEXT_MAX];
+        const char *cap = getenv("NPUMM_ISA");
         struct utsname names;
         json_t *machine;
 
@@ -168,15 +170,18 @@ json_t *machine_describe(const struct machine_ticks *begin)
         find_instructions(isa, sizeof isa);
         read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "", governor, sizeof governor);
         read_line("/proc/loadavg", "", load, sizeof load);
-        machine = json_pack("{s:s, s:s, s:i, s:s, s:b, s:s, s:s, s:s}", "cpu", model, "isa", isa, "cpus",
-                            (int)cpu_count(), "governor", *governor ? governor : "none", "virtual",
-                            is_virtual(), "kernel", names.release, "compiler",
+        read_line("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "", siblings,
+                  sizeof siblings);
+        machine = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:b, s:s, s:s, s:s, s:s}", "cpu", model, "isa",
+                            isa, "isa_cap", cap ? cap : "none", "cpus", (int)cpu_count(), "core_of_cpu_0",
+                            *siblings ? siblings : "unknown", "governor", *governor ? governor : "none",
+                            "virtual", is_virtual(), "kernel", names.release, "compiler",
 #ifdef __clang__
                             __VERSION__,
 #else
                             "GCC " __VERSION__,
 #endif
-                            "load_average", load);
+                            "build", NPUMM_BENCH_BUILD, "load_average", load);
         read_ticks(&end);
         end.all -= begin->all;
         if (!machine ||
