@@ -5,8 +5,8 @@
  *     bench-scale [--json] [--smoke] [--seconds=S] [--daemon=PROGRAM]
  *
  * Role:   sweeps along one axis each, with everything else as it was: the product's size; idle clients, 1 to 64;
- *         resident weights, 1 to 10,000 small ones beside those in use; jobs outstanding, 1 to 64, stacked and not.
- *         And the memory that an idle client and a resident weight take.
+ *         resident weights, 1 to 10,000 small ones beside those in use, each used once; jobs outstanding, 1 to 64,
+ *         stacked and not. And the memory that an idle client and a resident weight take.
  * Places: all of the daemon and the client on CPU 0, where the costs of both sides show and waking a CPU does not.
  *
  * The cost of a job: its median round trip, or where several are outstanding the time from answer to answer; and the
@@ -197,14 +197,6 @@ static void residents_set(struct residents *residents, size_t n)
         }
 }
 
-static struct load *residents_go_to(void *world, size_t point)
-{
-        struct residents *residents = world;
-
-        residents_set(residents, (size_t)residents->counts[point]);
-        return &residents->load;
-}
-
 /* With a product each, so that the device has packed what it packs. */
 static void residents_use(struct residents *residents)
 {
@@ -220,6 +212,15 @@ static void residents_use(struct residents *residents)
                 check(client, npumm_matmul(client, &job), "a job");
         }
         npumm_free(client, memory);
+}
+
+static struct load *residents_go_to(void *world, size_t point)
+{
+        struct residents *residents = world;
+
+        residents_set(residents, (size_t)residents->counts[point]);
+        residents_use(residents);
+        return &residents->load;
 }
 
 static void residents_open(struct scene *scene, struct residents *residents)

@@ -136,6 +136,12 @@ class ReportTest(unittest.TestCase):
         self.assertIn("- load: 2.5", two)
         self.assertEqual(self.page().count("A CPU"), 1)
 
+    def test_a_busy_machine_is_seen_beside_the_verdicts(self):
+        self.add("bench-one", result_of(machine={"others_cpu_percent": 4.0, "stolen_cpu_percent": 2.0}))
+        self.add("bench-two", result_of(machine={"others_cpu_percent": 4.0}))
+        self.run_report()
+        self.assertIn("of the machine during one: ", self.page().split("\n## ")[1])
+
     def test_skipped(self):
         self.add("bench-thing", result_of(), '#!/bin/sh\necho "skipped: no gRPC"\nexit 77\n')
         self.add("bench-zebra", result_of())

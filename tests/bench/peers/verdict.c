@@ -97,7 +97,7 @@ static void judge_all(struct peers_bench *bench)
                      ratio(bench, &alone, PYTHON_TILES, SOCKET, false), ">=", 200);
         for (size_t i = 0; i < bench->n_findings; i++)
                 is_exact = is_exact && bench->findings[i].is_exact;
-        bench_target(&bench->bench, "products of all peers that are exact, share of", is_exact, ">=", 1);
+        bench_target(&bench->bench, "all products of all peers are exact (1) or not (0)", is_exact, ">=", 1);
 }
 
 static void add_notes(struct bench *bench)
