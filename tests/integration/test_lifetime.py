@@ -236,7 +236,7 @@ class Cancelling(unittest.TestCase):
         ends = {wire.OK: 0, wire.CANCELLED: 0}
         with scene(batch_bound_us=100) as it:
             client = it.offender()
-            job = ArenaJob(client, harness.scaled(4096), 512, harness.scaled(256, by=16))
+            job = ArenaJob(client, harness.scaled(16384, by=32), 512, harness.scaled(256, by=16))
             behind = ArenaJob(client, 8, 8, 8)
             usual_s = []
             for _ in range(5):  # the first one meets pages that nobody has touched
@@ -247,7 +247,7 @@ class Cancelling(unittest.TestCase):
             usual_s = min(usual_s)
             for turn in range(200):
                 job.submit()
-                self.rows_until(client, job, time.monotonic() + rng.uniform(0, 1.3 * usual_s))
+                self.rows_until(client, job, time.monotonic() + rng.uniform(0, 1.1 * usual_s))
                 client.cancel(job.request_id)
                 done, rows = client.done(job.request_id)
                 for got in rows:
