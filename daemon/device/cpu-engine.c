@@ -148,7 +148,7 @@ int cpu_engine_open(struct cpu_engine *engine, uv_loop_t *loop, const struct cpu
         }
         (void)snprintf(engine->description, sizeof engine->description, "%s, %u thread%s",
                        engine->kernel->description, engine->threads, engine->threads == 1 ? "" : "s");
-        packs_init(&engine->packs, settings->weights_bytes);
+        packs_init(&engine->packs, loop, settings->weights_bytes);
         engine->scratch = kernel_scratch_new();
         if (!engine->scratch)
                 return -ENOMEM;

@@ -16,9 +16,9 @@ static uint64_t whole(uint64_t n_bytes, uint64_t align)
         return (n_bytes + align - 1) / align * align;
 }
 
-void packs_init(struct packs *packs, uint64_t most_bytes)
+void packs_init(struct packs *packs, uv_loop_t *loop, uint64_t most_bytes)
 {
-        *packs = (struct packs){.most_bytes = most_bytes};
+        *packs = (struct packs){.loop = loop, .most_bytes = most_bytes};
         TAILQ_INIT(&packs->by_use);
 }
 
@@ -49,9 +49,22 @@ static struct pack *pack_new(uint64_t n_bytes)
         return steal(&pack);
 }
 
+static void free_work(uv_work_t *work)
+{
+        free(container_of(work, struct pack, work)->bytes);
+}
+
+static void free_done(uv_work_t *work, int status)
+{
+        (void)status; /* never cancelled */
+        free(container_of(work, struct pack, work));
+}
+
 static void pack_end(struct packs *packs, struct pack *pack)
 {
         packs->used_bytes -= pack->n_bytes;
+        if (pack->n_bytes >= HUGE_BYTES && uv_queue_work(packs->loop, &pack->work, free_work, free_done) == 0)
+                return;
         free(pack->bytes);
         free(pack);
 }

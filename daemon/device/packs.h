@@ -13,6 +13,8 @@
 
 #include "daemon/product.h"
 
+#include <uv.h>
+
 struct pack {
         struct resident *resident; /* borrowed: tells us before it goes; NULL once it has gone */
         uint8_t *bytes;            /* owned */
@@ -20,16 +22,18 @@ struct pack {
         bool is_filled;
         unsigned n_users;         /* batches inside */
         TAILQ_ENTRY(pack) by_use; /* packs::by_use, while it has a resident */
+        uv_work_t work;           /* gives back a large one's pages, which takes milliseconds */
 };
 
 struct packs {
+        uv_loop_t *loop; /* borrowed: outlives us */
         uint64_t most_bytes, used_bytes;
         TAILQ_HEAD(, pack) by_use; /* owned; the one that was not used for longest is first */
 };
 
-void packs_init(struct packs *packs, uint64_t most_bytes);
+void packs_init(struct packs *packs, uv_loop_t *loop, uint64_t most_bytes);
 
-/* None may be in use. */
+/* None may be in use. Large ones go in the loop's next turns. */
 void packs_deinit(struct packs *packs);
 
 /*

@@ -8,12 +8,14 @@
 
 #define MOST 4096
 
+static uv_loop_t loop;
 static struct packs packs;
 static struct resident residents[8];
 
 static void setup(void)
 {
-        packs_init(&packs, MOST);
+        ck_assert_int_eq(uv_loop_init(&loop), 0);
+        packs_init(&packs, &loop, MOST);
         for (size_t i = 0; i < ARRAY_SIZE(residents); i++)
                 resident_init(&residents[i], NULL, 1, 1);
 }
@@ -23,6 +25,8 @@ static void teardown(void)
         packs_deinit(&packs);
         for (size_t i = 0; i < ARRAY_SIZE(residents); i++)
                 ck_assert_ptr_null(residents[i].pack);
+        ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+        ck_assert_int_eq(uv_loop_close(&loop), 0);
 }
 
 static struct pack *use(size_t resident, uint64_t n_bytes)
@@ -57,7 +61,7 @@ START_TEST(test_large_ones_are_aligned_for_large_pages)
         struct pack *pack;
 
         packs_deinit(&packs);
-        packs_init(&packs, UINT64_C(64) << 20);
+        packs_init(&packs, &loop, UINT64_C(64) << 20);
         pack = packs_take(&packs, &residents[0], (UINT64_C(5) << 20) + 1);
         ck_assert_ptr_nonnull(pack);
         ck_assert_uint_eq((uintptr_t)pack->bytes % (2 << 20), 0);
