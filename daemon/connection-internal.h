@@ -14,6 +14,9 @@ void connection_timer_update(struct connection *connection);
 /* Whether more is read from it for now. */
 bool connection_wants_input(const struct connection *connection);
 
+/* Reading begins: by sockets, or by rings. */
+void connection_turn_start(struct connection_set *set);
+
 /* Reading from all connections has taken long enough: what is not read now comes again. */
 bool connection_turn_is_over(struct connection_set *set);
 

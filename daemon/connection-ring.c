@@ -137,18 +137,26 @@ static bool ring_has_work(struct ring_end *end)
         return connection_has_finished(connection);
 }
 
-static void ring_look(struct ring_end *end)
+static bool ring_look(struct ring_end *end)
 {
         struct connection *connection = connection_of(end);
 
         if (connection->closing)
-                return;
+                return true;
         if (waits_for_ring(connection) || connection->finishing)
                 connection_mark_dirty(connection);
-        if (connection_wants_input(connection) && !connection_turn_is_over(connection->set)) {
-                ring_receive(connection);
-                connection_timer_update(connection);
-        }
+        if (!connection_wants_input(connection))
+                return true;
+        if (connection_turn_is_over(connection->set))
+                return false;
+        ring_receive(connection);
+        connection_timer_update(connection);
+        return true;
+}
+
+static void start_turn(void *userdata)
+{
+        connection_turn_start(userdata);
 }
 
 static void finish_turn(void *userdata)
@@ -170,6 +178,7 @@ static bool is_quiet(void *userdata)
 const struct ring_watch_ops connection_ring_ops = {
         .wants = ring_wants,
         .has_work = ring_has_work,
+        .start_turn = start_turn,
         .look = ring_look,
         .finish_turn = finish_turn,
         .is_quiet = is_quiet,

@@ -8,7 +8,7 @@
 
 #define RX_PAYLOAD_BYTES 262144 /* of one recvmsg: about 50 us of copying, so that the loop is not held */
 #define RX_SCRATCH_BYTES 4096 /* of other bytes: some 50 small frames, so that a connection's turn is short */
-#define TURN_NS          2000000 /* for reading from all connections together; what is not read comes again */
+#define TURN_NS          2000000 /* for reading from all sockets, and again from all rings; the rest comes again */
 #define TURN_READS_LEAST 4 /* without a look at the clock, which costs as much as reading a small frame */
 #define FDS_RETRY_MS     100
 #define TX_IOVECS        64
@@ -402,6 +402,12 @@ void connection_send(struct connection *connection, const uint8_t *head, size_t 
                 connection_close(connection); /* memory is out: it dies alone */
 }
 
+void connection_turn_start(struct connection_set *set)
+{
+        set->turn_start_ns = 0;
+        set->n_reads = 0;
+}
+
 void connection_flush_dirty(struct connection_set *set)
 {
         struct connection *connection;
@@ -411,8 +417,7 @@ void connection_flush_dirty(struct connection_set *set)
                 connection->is_dirty = false;
                 flush(connection);
         }
-        set->turn_start_ns = 0;
-        set->n_reads = 0;
+        connection_turn_start(set);
 }
 
 static void on_flush(uv_prepare_t *prepare)

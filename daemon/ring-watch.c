@@ -96,11 +96,17 @@ static void on_bells(uv_poll_t *bells, int status, int events)
 
 static void look_at_all(struct ring_watch *watch)
 {
-        struct ring_end *end, *next;
+        struct ring_end *end, *first_passed = NULL;
 
-        for (end = TAILQ_FIRST(&watch->awake); end; end = next) {
-                next = TAILQ_NEXT(end, link); /* looking at one closes none but itself */
-                watch->ops->look(end);
+        watch->ops->start_turn(watch->userdata);
+        TAILQ_FOREACH(end, &watch->awake, link) /* looking takes none out: they go when their handles have closed */
+                if (!watch->ops->look(end) && !first_passed)
+                        first_passed = end;
+        if (!first_passed)
+                return;
+        while ((end = TAILQ_FIRST(&watch->awake)) != first_passed) {
+                TAILQ_REMOVE(&watch->awake, end, link);
+                TAILQ_INSERT_TAIL(&watch->awake, end, link);
         }
 }
 

@@ -46,8 +46,10 @@ struct ring_watch_ops {
         uint32_t (*wants)(struct ring_end *end);
         /* Whether there is something to do now. */
         bool (*has_work)(struct ring_end *end);
-        /* Does it, within the bounds of one turn. */
-        void (*look)(struct ring_end *end);
+        /* All are about to be looked at: they have a turn of their own, whatever the sockets took of this one. */
+        void (*start_turn)(void *userdata);
+        /* Does it. False: the turn is over, and it was passed over; it comes first in the next one. */
+        bool (*look)(struct ring_end *end);
         /* All have been looked at: what the loop does at the end of a turn, and before it waits. */
         void (*finish_turn)(void *userdata);
         /* Whether clients are likely to be heard of soon: nothing that they wait for is under way. */
