@@ -149,8 +149,11 @@ static void poll_update(struct connection *connection)
         if (connection->closing)
                 return;
         pause_update(connection);
-        /* Where there are rings the socket tells of the peer's end. */
-        events = (connection->ring ? connection->reads : !connection->paused) ? UV_READABLE : 0;
+        /* Where there are rings the socket tells of the peer's end, also while last words wait to be read. */
+        if (connection->ring)
+                events = connection->reads ? UV_READABLE : UV_DISCONNECT;
+        else
+                events = connection->paused ? 0 : UV_READABLE;
         if (connection_waits_for_socket(connection))
                 events |= UV_WRITABLE;
         if (events != connection->poll_events) {
@@ -444,6 +447,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
         struct connection *connection = container_of(poll, struct connection, poll);
 
+        if (connection->finishing && (status < 0 || (events & UV_DISCONNECT))) {
+                connection_close(connection);
+                return;
+        }
         if (status < 0) {
                 connection_fault(connection, status);
                 return;

@@ -99,7 +99,8 @@ static void look_at_all(struct ring_watch *watch)
         struct ring_end *end, *first_passed = NULL;
 
         watch->ops->start_turn(watch->userdata);
-        TAILQ_FOREACH(end, &watch->awake, link) /* looking takes none out: they go when their handles have closed */
+        TAILQ_FOREACH(end, &watch->awake,
+                      link) /* looking takes none out: they go when their handles have closed */
                 if (!watch->ops->look(end) && !first_passed)
                         first_passed = end;
         if (!first_passed)

@@ -347,6 +347,28 @@ class Time(unittest.TestCase):
             harness.eventually(lambda: it.status()["connections"] == it.baseline["connections"])
 
 
+class Turns(unittest.TestCase):
+    def test_full_rings_leave_others_a_turn(self):
+        """More work than a turn of the loop has time for, in rings that never run dry: all get on alike."""
+        with scene() as it:
+            announced = 16 << 20
+            raw = bytearray(wire.frame(wire.WEIGHTS_LOAD, 1000, wire.weights_control(2048, 8192), b"\0"))[:-1]
+            raw[16:24] = announced.to_bytes(8, "little")
+            clients = [ring_client(it, 1 << 20) for _ in range(harness.scaled(60, by=2))]
+            for client in clients:
+                client.put(raw)
+
+            def read_bytes(client):
+                return client.words[ring_wire.DAEMON + HEAD]
+
+            while max(map(read_bytes, clients)) < 4 << 20:
+                for client in clients:
+                    client.words[CLIENT + TAIL] = (read_bytes(client) + client.size) & 0xffffffff
+                    client.ring_bell()
+            progress = sorted(map(read_bytes, clients))
+            self.assertGreater(progress[0], progress[-1] // 8, f"of {len(clients)} clients: {progress}")
+
+
 class Ends(unittest.TestCase):
     def test_arena_released_under_the_rings(self):
         """Its number is gone at once, its memory with the connection, and so is the answer."""
@@ -369,6 +391,15 @@ class Ends(unittest.TestCase):
             client.sock.close()
             harness.eventually(lambda: arena.pages_bytes() == 0)
             self.assertEqual(client.words[ring_wire.OPEN], 0)
+
+    def test_closed_before_its_bye_is_read(self):
+        """Then nobody is waited for: what it held is free at once, not when the time for last words is over."""
+        with scene(stall_timeout_ms=600000) as it:
+            client = ring_client(it, 4096)
+            client.put(wire.frame(wire.PING, 0))  # ids are above the last one
+            harness.eventually(client.waiting)
+            client.sock.close()
+            harness.eventually(lambda: it.status()["connections"] == it.baseline["connections"])
 
     def test_killed_with_everything_under_way(self):
         with scene() as it:
