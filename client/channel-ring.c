@@ -28,8 +28,9 @@
 #define SPIN_LOOKS 8 /* between two looks at the clock, which take as long */
 #define SPIN_BUDGET_NS                                                                                       \
         50000 /* as the daemon's by default: more than a wake-up costs, and little of anybody's CPU */
-#define READS_COUNT                                                                                          \
-        64 /* in one call: a daemon that never stops talking must not keep our caller from its loop */
+/* In one call: a daemon that never stops talking or listening must not keep our caller from its loop. */
+#define READS_COUNT 64
+#define SENDS_COUNT 64
 
 static uint32_t cpu_now(void)
 {
@@ -100,7 +101,7 @@ bool channel_ring_push(struct channel *channel, const uint8_t *head, size_t head
 
 void channel_ring_flush(struct channel *channel)
 {
-        while (!TAILQ_EMPTY(&channel->queue)) {
+        for (unsigned i = 0; i < SENDS_COUNT && !TAILQ_EMPTY(&channel->queue); i++) {
                 struct iovec iov[VIEW_IOV_COUNT];
                 const size_t n_iov = channel_queue_gather(channel, iov);
                 uint64_t n_bytes = 0;
@@ -110,8 +111,8 @@ void channel_ring_flush(struct channel *channel)
                         return;
                 if (room == 0)
                         break;
-                for (size_t i = 0; i < n_iov; i++)
-                        n_bytes += iov[i].iov_len;
+                for (size_t j = 0; j < n_iov; j++)
+                        n_bytes += iov[j].iov_len;
                 n_bytes = MIN(n_bytes, (uint64_t)room);
                 pieces_write(channel, iov, n_iov, n_bytes);
                 channel_queue_advance(channel, n_bytes);

@@ -11,6 +11,8 @@
 
 #include <errno.h>
 
+#define RING_SEND_BYTES 65536 /* at once: connection.c bounds what is sent in one turn */
+
 /* ---- receiving ---- */
 
 /* Payload straight to its place, and some of what follows. */
@@ -60,6 +62,7 @@ int connection_ring_send(struct connection *connection, const struct iovec *iov,
         }
         if (ring_room(ring, &room) != 0)
                 return CONNECTION_E_RING_HEAD;
+        room = MIN(room, (uint32_t)RING_SEND_BYTES);
         n = 0;
         for (size_t i = 0; i < n_iov && room > 0; i++) {
                 const uint32_t part = (uint32_t)MIN(iov[i].iov_len, (size_t)room);

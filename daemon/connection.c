@@ -13,7 +13,9 @@
 #define FDS_RETRY_MS     100
 #define TX_IOVECS        64
 #define TX_TURN_BYTES    4194304 /* of one flush; the socket's buffer is smaller, so it rarely decides */
-#define RX_FDS_MAX       4       /* enough to notice and close; the kernel closes the surplus */
+#define TX_RING_BYTES                                                                                        \
+        262144       /* the same where nothing else bounds it: as much as is read, for the same reason */
+#define RX_FDS_MAX 4 /* enough to notice and close; the kernel closes the surplus */
 
 /* ---- deadlines ---- */
 
@@ -351,10 +353,11 @@ static int send_some(struct connection *connection, uint64_t *ret_n)
 
 static void flush(struct connection *connection)
 {
+        const uint64_t turn_bytes_max = connection->ring ? TX_RING_BYTES : TX_TURN_BYTES;
         uint64_t turn_bytes = 0, n;
         int r = 0;
 
-        while (send_queue_first(&connection->tx) && turn_bytes < TX_TURN_BYTES) {
+        while (send_queue_first(&connection->tx) && turn_bytes < turn_bytes_max) {
                 r = send_some(connection, &n);
                 if (r != 0)
                         break;

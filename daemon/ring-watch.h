@@ -13,7 +13,7 @@
  *   triggered. A client shares the eventfd's file, so that it could make a read wait for ever.
  * - The daemon rings by writing to a pipe, for the same reason: O_NONBLOCK of its own end is its own. It keeps the
  *   other end, too, so that the pipe never breaks.
- * - Nothing that a client says by the shared words does more than wake the daemon in vain.
+ * - Nothing that a client says by the shared words does more than wake the daemon in vain, or keep it from spinning.
  */
 #ifndef DAEMON_RING_WATCH_H
 #define DAEMON_RING_WATCH_H
