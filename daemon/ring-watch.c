@@ -88,7 +88,7 @@ static void on_bells(uv_poll_t *bells, int status, int events)
         for (int i = 0; i < n; i++) {
                 struct ring_end *end = rung[i].data.ptr;
 
-                if (!end->is_awake)
+                if (!end->is_awake && watch->ops->has_work(end)) /* a bell for nothing gives no hope */
                         spin_rung(&watch->spin, now_ns - end->asleep_ns);
                 ring_end_wake(end);
         }
