@@ -167,16 +167,29 @@ void channel_ring_drain(struct channel *channel)
                 ;
 }
 
+/* The daemon closes its socket before it lets go of the rings: if that is open somebody has written into them. */
+static void let_go(struct channel *channel)
+{
+        while (!channel_has_ended(channel) && channel_socket_receive(channel))
+                ;
+        if (!channel_has_ended(channel))
+                channel_end(channel, -ECONNRESET, "the rings shared with the daemon at %s were overwritten",
+                            channel->path);
+}
+
 void channel_ring_pump(struct channel *channel)
 {
-        for (unsigned i = 0; i < READS_COUNT; i++)
-                if (!ring_receive(channel))
-                        break;
+        unsigned n = 0;
+
+        while (n < READS_COUNT && ring_receive(channel))
+                n++;
         if (channel_has_ended(channel))
                 return;
         channel_ring_flush(channel); /* also shows what was read */
         while (channel->socket_is_ready && !channel_has_ended(channel))
                 channel->socket_is_ready = channel_socket_receive(channel);
+        if (n == 0 && !channel_has_ended(channel) && !ring_is_open(&channel->ring))
+                let_go(channel);
 }
 
 /* ---- waiting ---- */

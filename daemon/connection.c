@@ -423,12 +423,14 @@ void connection_flush_dirty(struct connection_set *set)
                 connection->is_dirty = false;
                 flush(connection);
         }
-        connection_turn_start(set);
 }
 
 static void on_flush(uv_prepare_t *prepare)
 {
-        connection_flush_dirty(container_of(prepare, struct connection_set, flusher));
+        struct connection_set *set = container_of(prepare, struct connection_set, flusher);
+
+        connection_flush_dirty(set);
+        connection_turn_start(set);
 }
 
 /* ---- life ---- */
