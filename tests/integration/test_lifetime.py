@@ -130,7 +130,7 @@ class Arenas(unittest.TestCase):
                 client.expect(wire.ARENA_RELEASED, client.arena_release(arena.handle))
 
     def test_released_inputs_live_until_their_job_is_done(self):
-        with scene(batch_bound_us=1000) as it:  # so that even a short job has its rows in pieces
+        with scene(batch_bound_us=50) as it:  # so that even a short job has its rows in pieces
             client = it.offender()
             job = ArenaJob(client, *LONG)
             output = client.arena_create(job.c.nbytes)
@@ -236,7 +236,7 @@ class Cancelling(unittest.TestCase):
         ends = {wire.OK: 0, wire.CANCELLED: 0}
         with scene(batch_bound_us=100) as it:
             client = it.offender()
-            job = ArenaJob(client, harness.scaled(16384, by=32), 512, harness.scaled(256, by=16))
+            job = ArenaJob(client, harness.scaled(16384, by=4), 512, harness.scaled(256, by=4))
             behind = ArenaJob(client, 8, 8, 8)
             usual_s = []
             for _ in range(5):  # the first one meets pages that nobody has touched
