@@ -333,7 +333,7 @@ void tile_run(const struct kernel_plan *plan, uint64_t row, uint64_t rows, uint6
         w.is_summed = w.depth < product->k || product->form == OUTPUT_TILE16_SHIFT7;
         columns = columns_max(&w);
         block = block_rows_max(&w);
-        for (w.columns.first = panel; w.columns.first < panel + panels; w.columns.first += columns) {
+        for (w.columns.first = panel; w.columns.first < panel + panels; w.columns.first += w.columns.n) {
                 w.columns.n = MIN(columns, panel + panels - w.columns.first);
                 if (!plan->packed && w.depth >= product->k)
                         b_pack(&w, 0, product->k);

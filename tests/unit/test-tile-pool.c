@@ -3,7 +3,8 @@
  * test-tile-pool.c - several threads compute what one does: every tile, each once, whoever takes it.
  *
  * Role: products of many tiles, one right behind the other, so that helpers come late, early and not at all; C is
- *       compared with that of one thread, whose kernel is judged elsewhere.
+ *       compared with that of one thread, whose kernel is judged elsewhere. No tile writes beyond its own columns: others
+ *       are at work there.
  */
 #include <check.h>
 
@@ -15,11 +16,35 @@
 #define K      64
 #define N_MOST 512
 
+#define PANEL_COLS 32 /* kernel.h */
+
 static struct rng rng;
 static int8_t a[M_MOST * K], b[K * N_MOST];
+static _Alignas(64) uint8_t packed[K * N_MOST];
 static int32_t c[M_MOST * N_MOST], wanted[M_MOST * N_MOST];
 
-static size_t run_both(struct tile_pool *pool, unsigned threads, void *scratch)
+/* Every tile by itself, with C's other elements as they were. */
+static void tiles_check(const struct kernel_plan *plan, void *scratch)
+{
+        const struct product *p = plan->slices[0].product;
+
+        for (size_t tile = 0; tile < plan->n_tiles; tile++) {
+                const uint64_t row = tile / plan->tiles_per_row * plan->tile_rows;
+                const uint64_t col = tile % plan->tiles_per_row * plan->tile_panels * PANEL_COLS;
+
+                memset(c, 0x5a, sizeof c);
+                kernel_tile(plan, tile, scratch);
+                for (uint64_t i = 0; i < p->m * p->n; i++) {
+                        const bool is_in = i / p->n >= row && i / p->n < row + plan->tile_rows &&
+                                           i % p->n >= col &&
+                                           i % p->n < col + plan->tile_panels * PANEL_COLS;
+
+                        ck_assert_int_eq(c[i], is_in ? wanted[i] : 0x5a5a5a5a);
+                }
+        }
+}
+
+static size_t run_both(struct tile_pool *pool, unsigned threads, bool is_packed, void *scratch)
 {
         const uint64_t m = 1 + rng_below(&rng, M_MOST), n = 1 + rng_below(&rng, N_MOST);
         struct product product = {.m = m, .k = K, .n = n, .a = a, .lda = K, .b = b, .ldb = n, .ldc = n};
@@ -32,9 +57,12 @@ static size_t run_both(struct tile_pool *pool, unsigned threads, void *scratch)
         kernel_run(&plan, scratch);
         memset(c, 0x5a, sizeof c);
         product.c = c;
-        kernel_plan(&plan, kernel, &slice, 1, NULL, threads);
+        if (is_packed)
+                kernel_pack(kernel, b, n, false, K, n, packed);
+        kernel_plan(&plan, kernel, &slice, 1, is_packed ? packed : NULL, threads);
         tile_pool_run(pool, &plan, scratch);
         ck_assert_mem_eq(c, wanted, m * n * sizeof *c);
+        tiles_check(&plan, scratch);
         return plan.n_tiles;
 }
 
@@ -51,7 +79,7 @@ START_TEST(test_as_one_thread)
         ck_assert_ptr_nonnull(scratch);
         ck_assert_int_eq(tile_pool_new(threads, &pool), 0);
         for (int i = 0; i < 500; i++)
-                n_tiles += run_both(pool, threads, scratch);
+                n_tiles += run_both(pool, threads, i % 2 == 0, scratch);
         ck_assert_uint_gt(n_tiles, 1000); /* else there was nothing to share */
         ck_assert_ptr_null(tile_pool_free(pool));
         free(scratch);
