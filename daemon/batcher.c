@@ -14,13 +14,16 @@ struct plan {
         struct plan_stack {
                 const struct product *product; /* of its first slice: that of all, as far as stacking goes */
                 uint64_t rows;
-                double work_macs; /* of them */
+                double work_macs;           /* of them: the sum of what each slice added */
+                const struct product *last; /* of its last slice */
+                double last_macs;           /* of so many rows, if all were that one's */
         } stacks[BATCH_STACKS_MAX];
 };
 
 /* What rows would make of a plan. */
 struct addition {
-        double work_macs; /* of their stack then */
+        double macs;      /* of so many rows as their stack has then, if all were theirs */
+        double work_macs; /* that they add to it */
         double ns;        /* that they add to the plan's time */
         double share;     /* and to what it holds */
 };
@@ -116,16 +119,30 @@ static double added_share(const struct plan *plan, const struct product *product
                (before > 0 ? plan->batcher->share(product, before) : 0);
 }
 
+/*
+ * Of the rows that a stack has, if all were this product's: forms differ in what a row costs, and nobody pays for
+ * another's, or is paid. That they are of one form is the rule, and then it has been computed.
+ */
+static double before_macs(const struct plan *plan, const struct product *product, size_t stack)
+{
+        if (stack_rows(plan, stack) == 0)
+                return 0;
+        if (plan->stacks[stack].last->form == product->form)
+                return plan->stacks[stack].last_macs;
+        return work_macs(plan->batcher, product, plan->stacks[stack].rows);
+}
+
 static struct addition addition_of(const struct plan *plan, const struct product *product, size_t stack,
                                    uint64_t rows)
 {
         const uint64_t before = stack_rows(plan, stack);
-        const double before_macs = before > 0 ? plan->stacks[stack].work_macs : 0;
         const double after_macs = work_macs(plan->batcher, product, before + rows);
+        const double added_macs = after_macs - before_macs(plan, product, stack);
 
         return (struct addition){
-                .work_macs = after_macs,
-                .ns = (after_macs - before_macs) * plan->cost->slopes[cost_class(product)].ns_per_mac,
+                .macs = after_macs,
+                .work_macs = added_macs,
+                .ns = added_macs * plan->cost->slopes[cost_class(product)].ns_per_mac,
                 .share = added_share(plan, product, before, rows),
         };
 }
@@ -186,7 +203,9 @@ static void plan_add(struct plan *plan, const struct product *product, size_t st
         if (stack == plan->n_stacks)
                 plan->stacks[plan->n_stacks++] = (struct plan_stack){.product = product};
         plan->stacks[stack].rows += rows;
-        plan->stacks[stack].work_macs = addition->work_macs;
+        plan->stacks[stack].work_macs += addition->work_macs;
+        plan->stacks[stack].last = product;
+        plan->stacks[stack].last_macs = addition->macs;
         plan->share += addition->share;
         plan->n_slices++;
         plan->predicted_ns += addition->ns;

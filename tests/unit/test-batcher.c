@@ -523,6 +523,34 @@ START_TEST(test_work_of_a_device_of_its_own)
 }
 END_TEST
 
+/* Where forms differ in what a row costs, each pays for its own, whoever came before. */
+static double formed_work_macs(const struct product *product, uint64_t rows)
+{
+        return (double)(rows * (product->form == OUTPUT_INT8 ? 5 : 1));
+}
+
+START_TEST(test_forms_in_a_stack)
+{
+        static const struct wish wishes[] = {{.m = 8, .weights = 1, .form = OUTPUT_INT8},
+                                             {.m = 2, .weights = 1, .form = OUTPUT_INT32},
+                                             {.m = 1, .weights = 1, .form = OUTPUT_INT32},
+                                             {.m = 3, .weights = 1, .form = OUTPUT_INT8}};
+        static const double expected[] = {1 + 40, 2, 1, 15};
+
+        batcher.work_macs = formed_work_macs;
+        for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
+                jobs[i] = job_push(&wishes[i]);
+        ck_assert(compose());
+        ck_assert_uint_eq(batch.n_stacks, 1);
+        for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
+                ck_assert_double_eq(batch.slices[i].charge_ns, expected[i]);
+        ck_assert_uint_eq(batch.predicted_ns, 1 + 40 + 3 + 15);
+        ck_assert_double_eq(report.work.macs[cost_class(&jobs[0]->product)], 40 + 3 + 15);
+        for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
+                (void)job_drop(jobs[i]);
+}
+END_TEST
+
 /* A submission that holds ten rows of whatever it is, or twenty of B that stays. */
 static double tenth_share(const struct product *product, uint64_t rows)
 {
@@ -678,6 +706,7 @@ static TCase *tests(void)
         tcase_add_test(tcase, test_charges);
         tcase_add_test(tcase, test_npu_padding);
         tcase_add_test(tcase, test_work_of_a_device_of_its_own);
+        tcase_add_test(tcase, test_forms_in_a_stack);
         tcase_add_test(tcase, test_a_submission_holds_so_much);
         tcase_add_test(tcase, test_a_group_holds_too_much);
         tcase_add_test(tcase, test_a_row_that_no_submission_holds);

@@ -36,8 +36,7 @@ static void tiles_check(const struct kernel_plan *plan, void *scratch)
                 kernel_tile(plan, tile, scratch);
                 for (uint64_t i = 0; i < p->m * p->n; i++) {
                         const bool is_in = i / p->n >= row && i / p->n < row + plan->tile_rows &&
-                                           i % p->n >= col &&
-                                           i % p->n < col + plan->tile_panels * PANEL_COLS;
+                                           i % p->n >= col && i % p->n < col + plan->tile_panels * PANEL_COLS;
 
                         ck_assert_int_eq(c[i], is_in ? wanted[i] : 0x5a5a5a5a);
                 }
