@@ -52,7 +52,11 @@ static void packs_take_all(struct cpu_engine *engine, struct batch *batch, doubl
 
                 stack->pack =
                         product->resident ? packs_take(&engine->packs, product->resident, n_bytes) : NULL;
-                if (stack->pack && stack->pack->n_users == 1 && !stack->pack->is_filled) {
+                if (!product->resident)
+                        continue; /* what it costs to pack is in work_macs */
+                if (!stack->pack) { /* on the way, each time */
+                        pack_ns += (double)n_bytes * PACK_NS_PER_BYTE;
+                } else if (stack->pack->n_users == 1 && !stack->pack->is_filled) {
                         pack_ns += (double)n_bytes * PACK_NS_PER_BYTE;
                         engine->weights_packs++;
                 }
