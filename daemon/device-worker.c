@@ -26,9 +26,9 @@ static struct batch *batch_await(struct device_worker *worker)
         }
 }
 
-static const struct stack *stack_of(const struct batch *batch, size_t slice)
+static struct stack *stack_of(struct batch *batch, size_t slice)
 {
-        const struct stack *stack = batch->stacks;
+        struct stack *stack = batch->stacks;
 
         while (stack->first + stack->n_slices <= slice)
                 stack++;
@@ -39,9 +39,9 @@ static const struct stack *stack_of(const struct batch *batch, size_t slice)
  * Under the mutex: the slices to run next, from batch->n_finished on, none beyond the end of their stack. Where some
  * were dropped they are done with, and the stack is run in pieces.
  */
-static size_t slices_choose(struct batch *batch, const struct stack **ret_stack)
+static size_t slices_choose(struct batch *batch, struct stack **ret_stack)
 {
-        const struct stack *stack = stack_of(batch, batch->n_finished);
+        struct stack *stack = stack_of(batch, batch->n_finished);
         size_t end = batch->n_finished;
 
         while (end < stack->first + stack->n_slices && !batch->slices[end].is_dropped)
@@ -58,7 +58,7 @@ static void worker_thread(void *userdata)
         uv_mutex_lock(&worker->mutex);
         while ((batch = batch_await(worker))) {
                 const struct slice *slices = &batch->slices[batch->n_finished];
-                const struct stack *stack;
+                struct stack *stack;
                 const size_t n = slices_choose(batch, &stack);
                 uint64_t start_ns = 0, end_ns = 0;
 
@@ -163,7 +163,7 @@ void device_worker_run(struct device_worker *worker, struct batch *batch)
         batch_begin(batch);
         while (batch->n_finished < batch->n_slices) {
                 const struct slice *slices = &batch->slices[batch->n_finished];
-                const struct stack *stack;
+                struct stack *stack;
                 const size_t n = slices_choose(batch, &stack);
 
                 if (n == 0)

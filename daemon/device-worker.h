@@ -17,7 +17,7 @@
  * Computes `n` slices that stand side by side in `stack`, as one product: on the worker's thread, or where
  * device_worker_run is called, never on both at once.
  */
-typedef void (*device_worker_run_fn)(void *userdata, const struct stack *stack, const struct slice *slices,
+typedef void (*device_worker_run_fn)(void *userdata, struct stack *stack, const struct slice *slices,
                                      size_t n);
 
 /* On the loop. */

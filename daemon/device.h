@@ -52,6 +52,9 @@ struct stack {
         uint64_t rows;      /* of all of them */
         double padded_macs; /* multiply-adds that the device makes of them, padding included */
         struct pack *pack;  /* for the device's use */
+        uint64_t
+                once_ns; /* of the batch's device_ns, what will not be spent again: on packing its weights; written by
+                                the device */
 };
 
 #define BATCH_SLICES_MAX 256

@@ -71,13 +71,13 @@ void policy_client_deinit(struct policy *policy, struct policy_client *client);
 /* One of its jobs, or a group of them, waits now. */
 void policy_submitted(struct policy *policy, struct policy_client *client, uint64_t now_ns);
 
-/*
- * Whether anybody could be worth waiting for: no client is back within a few microseconds, nor can a timer tell them.
- * Else policy_answered and policy_idle need not be called.
- */
+/* A round trip by socket: no client is back sooner, but one by ring, and no timer rings more exactly. */
+#define POLICY_HOLD_LEAST_NS 10000
+
+/* Whether anybody could be worth waiting for; else policy_answered and policy_idle need not be called. */
 static inline bool policy_can_hold(uint64_t fixed_ns)
 {
-        return fixed_ns >= 10000;
+        return fixed_ns >= POLICY_HOLD_LEAST_NS;
 }
 
 /* A job of its has ended well. `fixed_ns` is what a submission costs by itself. */

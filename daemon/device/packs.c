@@ -72,8 +72,16 @@ static void pack_end(struct packs *packs, struct pack *pack)
 /* Takes the places of those that nobody needs until there is room; false: there cannot be enough. */
 static bool room_make(struct packs *packs, uint64_t n_bytes)
 {
-        struct pack *pack = TAILQ_FIRST(&packs->by_use);
+        uint64_t room_bytes = packs->most_bytes - packs->used_bytes;
+        struct pack *pack;
 
+        if (room_bytes >= n_bytes)
+                return true;
+        TAILQ_FOREACH(pack, &packs->by_use, by_use)
+                room_bytes += pack->n_users == 0 ? pack->n_bytes : 0;
+        if (room_bytes < n_bytes)
+                return false;
+        pack = TAILQ_FIRST(&packs->by_use);
         while (pack && packs->most_bytes - packs->used_bytes < n_bytes) {
                 struct pack *next = TAILQ_NEXT(pack, by_use);
 

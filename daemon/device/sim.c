@@ -182,7 +182,7 @@ static uint64_t outlay_count(struct sim *sim, const struct batch *batch)
 }
 
 /* For the thread. */
-static void run(void *userdata, const struct stack *stack, const struct slice *slices, size_t n)
+static void run(void *userdata, struct stack *stack, const struct slice *slices, size_t n)
 {
         (void)userdata;
         (void)stack;
