@@ -25,7 +25,8 @@
 #include "channel-internal.h"
 #include "clock.h"
 
-#define SPIN_LOOKS 8 /* between two looks at the clock, which take as long */
+#define SPIN_LOOKS 32    /* between two looks at the clock, which take as long */
+#define YIELD_NS   50000 /* awake for so long, others that want this CPU have it first */
 #define SPIN_BUDGET_NS                                                                                       \
         50000 /* as the daemon's by default: more than a wake-up costs, and little of anybody's CPU */
 /* In one call: a daemon that never stops talking or listening must not keep our caller from its loop. */
@@ -239,12 +240,17 @@ static bool fall_asleep(struct channel *channel)
 static bool spin(struct channel *channel, int timeout_ms)
 {
         const uint32_t daemon_cpu = ring_peer_cpu(&channel->ring);
-        uint64_t until_ns;
+        uint64_t now_ns, until_ns;
 
         if (timeout_ms == 0 || daemon_cpu == RING_CPU_UNKNOWN || daemon_cpu == cpu_now() ||
             !spin_try(&channel->spin))
                 return false;
-        until_ns = clock_now_ns() + channel->spin.budget_ns;
+        now_ns = clock_now_ns();
+        if (now_ns - channel->yielded_ns > YIELD_NS) {
+                (void)sched_yield();
+                channel->yielded_ns = now_ns;
+        }
+        until_ns = now_ns + channel->spin.budget_ns;
         do {
                 for (unsigned i = 0; i < SPIN_LOOKS; i++) {
                         spin_relax();

@@ -61,6 +61,8 @@ struct channel {
         bool socket_is_ready; /* with rings: it has something to be received */
         struct ring ring;
         struct spin spin;
+        uint64_t
+                yielded_ns; /* when others were last given this CPU, as one that never sleeps is given none back */
         bool watches_output;
         bool cannot_send;                 /* the daemon reads no more; what it said before is still to come */
         TAILQ_HEAD(, channel_item) queue; /* channel_item::link */

@@ -11,7 +11,7 @@
 
 #define BELLS_MAX    64     /* taken from the epoll set at once; the rest comes in the next turn */
 #define SPIN_LOOK_NS 5000   /* so often the loop's other business is looked at */
-#define SPIN_LOOKS   8      /* between two looks at the clock */
+#define SPIN_LOOKS   32     /* between two looks at the clock */
 #define SPIN_TURN_NS 500000 /* so long rings alone are served, before the loop has a turn */
 
 static uint32_t cpu_now(void)
