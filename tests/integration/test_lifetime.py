@@ -247,7 +247,7 @@ class Cancelling(unittest.TestCase):
             usual_s = min(usual_s)
             for turn in range(200):
                 job.submit()
-                self.rows_until(client, job, time.monotonic() + rng.uniform(0, 1.1 * usual_s))
+                self.rows_until(client, job, time.monotonic() + rng.uniform(0, 1.5 * usual_s))
                 client.cancel(job.request_id)
                 done, rows = client.done(job.request_id)
                 for got in rows:
